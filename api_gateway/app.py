@@ -1,0 +1,88 @@
+"""The application: everything of the gateway put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+
+from api_gateway import __version__, error_handlers
+from api_gateway.auth.guard import Guard
+from api_gateway.database import Database, SecretBox
+from api_gateway.documentation import DESCRIPTION, TAGS
+from api_gateway.files.endpoints import router as files
+from api_gateway.listener import TaskListener
+from api_gateway.log_ring import LogRing
+from api_gateway.middleware import BodySize, RequestContext
+from api_gateway.models.endpoints import router as models
+from api_gateway.scheduling.engine import Engine
+from api_gateway.scheduling.service import QueueService
+from api_gateway.services import Services
+from api_gateway.structures.endpoints import router as structures
+from api_gateway.structures.storage import StructureStorage
+from api_gateway.system.endpoints import router as system
+from api_gateway.tasks.endpoints import router as tasks
+from api_gateway.webhooks.addresses import AddressRules
+from api_gateway.webhooks.endpoints import router as webhooks
+from api_gateway.webhooks.sender import WebhookSender
+from mofsim_settings import Settings
+
+PREFIX = "/api/v1"
+
+
+def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAPI:
+    """Make the application; it connects to nothing before its lifespan starts."""
+    services = _services(settings, log_ring or LogRing())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sender = WebhookSender(services.database, services.addresses, services.secrets)
+        # The first upload need not wait for a parsing process to start.
+        warming = asyncio.create_task(services.structures.builtins())
+        try:
+            async with (
+                services.listener.running(),
+                sender.running(),
+                Engine(services.database, settings),
+            ):
+                yield
+        finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
+            await services.database.close()
+
+    app = FastAPI(
+        title="mofsim",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    error_handlers.install(app)
+    gateway = settings.gateway
+    app.add_middleware(BodySize, json_bytes=gateway.max_json_bytes, upload_bytes=gateway.max_upload_bytes)
+    app.add_middleware(RequestContext, default_language=gateway.language)
+    api = APIRouter(prefix=PREFIX)
+    for router in (tasks, webhooks, structures, models, files, system):
+        api.include_router(router)
+    app.include_router(api)
+    return app
+
+
+def _services(settings: Settings, log_ring: LogRing) -> Services:
+    database = Database.from_settings(settings)
+    return Services(
+        settings=settings,
+        database=database,
+        guard=Guard(database, settings.gateway.default_rate_per_minute),
+        listener=TaskListener(database),
+        queue=QueueService(settings),
+        structures=StructureStorage(settings.storage_root, settings.gateway.max_upload_bytes),
+        addresses=AddressRules(settings.gateway.webhook_allowed_hosts),
+        secrets=SecretBox.from_settings(settings),
+        log_ring=log_ring,
+    )

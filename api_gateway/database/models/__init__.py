@@ -1,0 +1,51 @@
+"""The tables."""
+
+from api_gateway.database.models.access import ApiKey, AuditLine, IdempotencyKey, RateBucket
+from api_gateway.database.models.base import Base
+from api_gateway.database.models.slots import GpuSlot, SlotAction, SlotCommand
+from api_gateway.database.models.storage import CustomModel, CustomModelStatus, File, Structure
+from api_gateway.database.models.tasks import (
+    ENDED,
+    AttemptOutcome,
+    Batch,
+    Priority,
+    StopReason,
+    Task,
+    TaskAttempt,
+    TaskDuration,
+    TaskHistory,
+    TaskLog,
+    TaskResult,
+    TaskStatus,
+)
+from api_gateway.database.models.webhooks import DeliveryStatus, WebhookAttempt, WebhookDelivery
+
+__all__ = [
+    "ENDED",
+    "ApiKey",
+    "AttemptOutcome",
+    "AuditLine",
+    "Base",
+    "Batch",
+    "CustomModel",
+    "CustomModelStatus",
+    "DeliveryStatus",
+    "File",
+    "GpuSlot",
+    "IdempotencyKey",
+    "Priority",
+    "RateBucket",
+    "SlotAction",
+    "SlotCommand",
+    "StopReason",
+    "Structure",
+    "Task",
+    "TaskAttempt",
+    "TaskDuration",
+    "TaskHistory",
+    "TaskLog",
+    "TaskResult",
+    "TaskStatus",
+    "WebhookAttempt",
+    "WebhookDelivery",
+]

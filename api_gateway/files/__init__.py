@@ -1,0 +1,1 @@
+"""Files of results, served from the storage root and from nowhere else."""

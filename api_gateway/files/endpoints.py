@@ -1,0 +1,34 @@
+"""`GET /files/{file_id}`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path
+from starlette.responses import FileResponse, Response
+
+from api_gateway.auth.credentials import Scope
+from api_gateway.files import service
+from api_gateway.files.schemas import DOWNLOAD
+from api_gateway.routing import GuardedRoute, Using, operation
+
+router = APIRouter(prefix="/files", tags=["files"], route_class=GuardedRoute)
+
+
+@router.get(
+    "/{file_id}",
+    response_class=FileResponse,
+    **operation(Scope.READ, 30004, 30018, answers=DOWNLOAD),
+)
+async def download(
+    using: Using,
+    file_id: Annotated[str, Path(max_length=64, description="`file_…`, from a result's `output_files`.")],
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Download a file. Parts by `Range`; `ETag` is the content's SHA-256, for `If-None-Match`."""
+    file = await service.locate(using.database, using.settings.storage_root, file_id)
+    # A file never changes under its identifier.
+    headers = {"ETag": file.etag, "Cache-Control": "private, max-age=31536000, immutable"}
+    if if_none_match is not None and file.etag in (tag.strip() for tag in if_none_match.split(",")):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(file.path, filename=file.name, media_type=file.media_type, headers=headers)

@@ -1,0 +1,1 @@
+"""Models: what the registry knows, what is ready here, what is loaded where."""

@@ -1,0 +1,20 @@
+"""The gateway's side of Prefect: make, stop, close and follow flow runs."""
+
+from api_gateway.orchestrator.client import (
+    DeploymentMissingError,
+    Orchestrator,
+    OrchestratorRefusedError,
+)
+from api_gateway.orchestrator.events import run_events
+from api_gateway.orchestrator.runs import AttemptKey, RunNews, RunOrder, RunState
+
+__all__ = [
+    "AttemptKey",
+    "DeploymentMissingError",
+    "Orchestrator",
+    "OrchestratorRefusedError",
+    "RunNews",
+    "RunOrder",
+    "RunState",
+    "run_events",
+]

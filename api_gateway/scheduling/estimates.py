@@ -1,0 +1,137 @@
+"""How long a task will wait, from the queue, the slots and measured durations of like tasks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api_gateway.database.models import Priority, Task, TaskDuration, TaskStatus
+from mof_benchmark.schemas import TaskType
+from mofsim_settings import Settings
+
+Kind = tuple[TaskType, str]
+"""Task type and model: tasks of one kind are expected to take equally long."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the queue."""
+
+    position: int
+    estimated_wait_seconds: float | None
+
+
+@dataclass
+class Forecast:
+    """The queue at one moment; `join` appends to it and says what the newcomer finds.
+
+    Attributes
+    ----------
+    ahead
+        Number of waiting tasks by priority and kind.
+    medians
+        Median run time of a kind, s.
+    idle_slots, usable_slots
+        Slots without a task, and all that are alive.
+    remaining_seconds
+        Expected rest of what runs now, summed over the slots, s.
+    """
+
+    ahead: dict[Priority, dict[Kind, int]]
+    medians: Mapping[Kind, float]
+    idle_slots: int
+    usable_slots: int
+    remaining_seconds: float
+    _work: dict[Priority, float | None] = field(init=False, default_factory=dict)
+    _count: dict[Priority, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for priority in Priority:
+            kinds = self.ahead.get(priority, {})
+            self._count[priority] = sum(kinds.values())
+            work: float | None = 0.0
+            for kind, count in kinds.items():
+                seconds = self.expected_seconds(kind)
+                work = None if work is None or seconds is None else work + count * seconds
+            self._work[priority] = work
+
+    def expected_seconds(self, kind: Kind) -> float | None:
+        """Median of like tasks; of all measured ones for a kind never run; None without any."""
+        if kind in self.medians:
+            return self.medians[kind]
+        if not self.medians:
+            return None
+        ordered = sorted(self.medians.values())
+        return ordered[len(ordered) // 2]
+
+    def join(self, priority: Priority, task_type: TaskType, model: str) -> Place:
+        """Append a task and return its place."""
+        earlier = [p for p in Priority if p <= priority]
+        ahead = sum(self._count[p] for p in earlier)
+        place = Place(position=ahead + 1, estimated_wait_seconds=self._wait(ahead, earlier))
+        self._count[priority] += 1
+        seconds, work = self.expected_seconds((task_type, model)), self._work[priority]
+        self._work[priority] = None if seconds is None or work is None else work + seconds
+        return place
+
+    def _wait(self, ahead: int, earlier: list[Priority]) -> float | None:
+        if ahead < self.idle_slots:
+            return 0.0
+        work = self.remaining_seconds
+        for priority in earlier:
+            of_priority = self._work[priority]
+            if of_priority is None:
+                return None
+            work += of_priority
+        return round(work / max(self.usable_slots, 1), 1)
+
+
+_SLOTS = text("""
+    SELECT count(*) AS usable, count(*) FILTER (WHERE NOT EXISTS (
+        SELECT 1 FROM task_attempts a WHERE a.gpu_id = s.gpu_id AND a.released_at IS NULL
+    )) AS idle
+    FROM gpu_slots s
+    WHERE s.reported_at > clock_timestamp() - make_interval(secs => :lost_after_seconds)
+        AND (s.report ->> 'ok')::boolean
+""")
+
+_RUNNING = text("""
+    SELECT t.task_type, t.model, extract(epoch FROM clock_timestamp() - a.started_at)::float8
+    FROM tasks t JOIN task_attempts a ON a.task_id = t.id AND a.attempt = t.attempt
+    WHERE t.status IN ('ASSIGNED', 'RUNNING')
+""")
+
+
+async def read_forecast(session: AsyncSession, settings: Settings, *, before: Task | None = None) -> Forecast:
+    """Read the present queue (only what stands before the task `before`, where given)."""
+    queue = (
+        select(Task.priority, Task.task_type, Task.model, func.count())
+        .where(Task.status == TaskStatus.QUEUED)
+        .group_by(Task.priority, Task.task_type, Task.model)
+    )
+    if before is not None:
+        queue = queue.where(tuple_(Task.priority, Task.place) < (before.priority, before.place))
+    ahead: dict[Priority, dict[Kind, int]] = defaultdict(dict)
+    for priority, task_type, model, count in await session.execute(queue):
+        ahead[Priority(priority)][task_type, model] = count
+    medians = {
+        (row.task_type, row.model): row.median_seconds for row in await session.scalars(select(TaskDuration))
+    }
+    slots = (
+        await session.execute(_SLOTS, {"lost_after_seconds": settings.scheduling.lost_after_seconds})
+    ).one()
+    forecast = Forecast(
+        ahead=ahead,
+        medians=medians,
+        idle_slots=slots.idle,
+        usable_slots=slots.usable,
+        remaining_seconds=0.0,
+    )
+    for task_type, model, elapsed in await session.execute(_RUNNING):
+        expected = forecast.expected_seconds((TaskType(task_type), model)) or 0.0
+        forecast.remaining_seconds += max(expected - (elapsed or 0.0), 0.0)
+    return forecast

@@ -1,0 +1,94 @@
+"""What runs in the worker process: a file from a stranger becomes canonical text and a summary.
+
+Nothing here touches the database or the event loop. The process is limited in memory, its caller
+limits its time, and its death costs one answer.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ase import Atoms
+
+from api_gateway.errors import StructureNotFoundError
+from mof_benchmark.errors import InvalidParameterError
+from mof_benchmark.schemas.structure import StructureFormat, StructureSummary
+from mof_benchmark.structures import builtin, reading
+from mof_benchmark.structures.builtin import BuiltinInfo
+from mof_benchmark.structures.summary import summarize
+from mof_benchmark.structures.writing import write_canonical
+
+MEMORY_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """What the gateway keeps of a parsed structure."""
+
+    format: StructureFormat
+    summary: StructureSummary
+    elements: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sha256: str
+    """Digest of the canonical text."""
+
+
+def parse_file(source: Path, format_hint: str | None, canonical: Path) -> ParsedFile:
+    """Read `source` and write its canonical extended XYZ to `canonical`.
+
+    Raises
+    ------
+    UnsupportedFormatError, InvalidFileError
+        As `mof_benchmark.structures.reading.read_structure` does.
+    """
+    _limit_memory()
+    parsed = reading.read_structure(source, format_hint)
+    return ParsedFile(
+        format=parsed.format,
+        summary=parsed.summary,
+        elements=_elements(parsed.atoms),
+        warnings=tuple(parsed.warnings),
+        sha256=write_canonical(parsed.atoms, canonical),
+    )
+
+
+def build_builtin(name: str, canonical: Path) -> ParsedFile:
+    """Build a structure that comes with the service and write its canonical extended XYZ.
+
+    Raises
+    ------
+    StructureNotFoundError
+        When there is none of that name.
+    """
+    try:
+        atoms = builtin.build(name)
+    except InvalidParameterError as error:
+        raise StructureNotFoundError(error.detail, field=error.field) from None
+    canonical.parent.mkdir(parents=True, exist_ok=True)
+    # Several gateways may do this at once, and a host may be reading.
+    draft = canonical.with_suffix(f".{os.getpid()}")
+    digest = write_canonical(atoms, draft)
+    draft.replace(canonical)
+    return ParsedFile(
+        format="extxyz", summary=summarize(atoms), elements=_elements(atoms), warnings=(), sha256=digest
+    )
+
+
+def list_builtins() -> list[BuiltinInfo]:
+    """Every structure that comes with the service; building them takes a moment."""
+    return builtin.names()
+
+
+def _elements(atoms: Atoms) -> tuple[str, ...]:
+    return tuple(sorted(set(atoms.get_chemical_symbols())))
+
+
+@cache
+def _limit_memory() -> None:
+    """Once per process: a hostile cell must not take the machine's memory."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))

@@ -1,0 +1,1 @@
+"""The service itself: health, GPUs, queue, configuration, log."""

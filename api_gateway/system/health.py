@@ -1,0 +1,84 @@
+"""Is each part there, and how fast does it answer?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+
+import httpx
+from sqlalchemy import text
+
+from api_gateway import __version__
+from api_gateway.errors import DatabaseUnavailableError
+from api_gateway.services import Services
+from api_gateway.system import repository
+from api_gateway.system.schemas import Component, Health, State
+
+_ANSWER_SECONDS = 2.0
+
+
+async def check(services: Services) -> Health:
+    """Ask every component at the same time."""
+    database, prefect, slots = await asyncio.gather(
+        _timed(_database(services)), _timed(_prefect(services)), _timed(_slots(services))
+    )
+    components = {"database": database, "prefect": prefect, "slots": slots}
+    status: State = "ok"
+    if database.state == "down":
+        status = "down"
+    elif any(component.state != "ok" for component in components.values()):
+        status = "degraded"
+    return Health(status=status, components=components, version=__version__)
+
+
+async def _timed(question: Awaitable[Component]) -> Component:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            component = await question
+    except TimeoutError:
+        return Component(state="down", detail=f"no answer within {_ANSWER_SECONDS:.0f} s")
+    except Exception as error:
+        # Whatever it is, a health check must answer; addresses and texts stay inside.
+        return Component(state="down", detail=type(error).__name__)
+    component.latency_ms = round((time.perf_counter() - started) * 1000, 1)
+    return component
+
+
+async def _database(services: Services) -> Component:
+    async with services.database.begin() as session:
+        await session.execute(text("SELECT 1"))
+    return Component(state="ok")
+
+
+async def _prefect(services: Services) -> Component:
+    url = services.settings.prefect.api_url
+    if not url:
+        return Component(state="down", detail="not configured")
+    async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False) as client:
+        response = await client.get(f"{url.rstrip('/')}/health")
+    if response.status_code != 200:
+        return Component(state="down", detail=f"answered {response.status_code}")
+    return Component(state="ok")
+
+
+async def _slots(services: Services) -> Component:
+    settings = services.settings
+    async with services.database.begin() as session:
+        slots = await repository.slots(session)
+    well = [
+        slot
+        for slot in slots
+        if repository.is_alive(slot, settings.scheduling.lost_after_seconds) and slot.report.get("ok")
+    ]
+    expected = settings.compute.slots
+    state: State = "ok" if len(well) >= expected else "degraded" if well else "down"
+    return Component(state=state, detail=f"{len(well)} of {expected} GPU slots report")
+
+
+async def must_be_ready(services: Services) -> None:
+    """Raises `DatabaseUnavailableError` while requests cannot be served."""
+    component = await _timed(_database(services))
+    if component.state == "down":
+        raise DatabaseUnavailableError("The database does not answer")

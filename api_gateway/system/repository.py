@@ -1,0 +1,43 @@
+"""The system's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api_gateway.database.models import GpuSlot, Priority, Task, TaskStatus
+
+
+async def slots(session: AsyncSession) -> Sequence[GpuSlot]:
+    return (await session.scalars(select(GpuSlot).order_by(GpuSlot.gpu_id))).all()
+
+
+async def slot(session: AsyncSession, gpu_id: int) -> GpuSlot | None:
+    return await session.get(GpuSlot, gpu_id)
+
+
+def is_alive(slot: GpuSlot, lost_after_seconds: float) -> bool:
+    """Whether the slot's host has reported lately."""
+    return slot.reported_at > datetime.now(UTC) - timedelta(seconds=lost_after_seconds)
+
+
+async def counts_by_status(session: AsyncSession) -> dict[TaskStatus, int]:
+    rows = await session.execute(select(Task.status, func.count()).group_by(Task.status))
+    found: dict[TaskStatus, int] = {row[0]: row[1] for row in rows}
+    return {status: found.get(status, 0) for status in TaskStatus}
+
+
+async def queued_by_priority(session: AsyncSession) -> dict[Priority, int]:
+    rows = await session.execute(
+        select(Task.priority, func.count()).where(Task.status == TaskStatus.QUEUED).group_by(Task.priority)
+    )
+    found: dict[int, int] = {row[0]: row[1] for row in rows}
+    return {priority: found.get(int(priority), 0) for priority in Priority}
+
+
+async def oldest_queued_at(session: AsyncSession) -> datetime | None:
+    query = select(func.min(Task.created_at)).where(Task.status == TaskStatus.QUEUED)
+    return await session.scalar(query)

@@ -1,0 +1,1 @@
+"""Tasks: submitted, shown, streamed, cancelled, tried again, deleted."""

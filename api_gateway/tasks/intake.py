@@ -1,0 +1,224 @@
+"""Submissions become tasks: model, limits, address, structure and elements are checked first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ase.data import atomic_numbers
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api_gateway.auth.guard import Caller
+from api_gateway.database import SecretBox
+from api_gateway.database.models import Priority
+from api_gateway.errors import StructureNotFoundError
+from api_gateway.scheduling.service import NewTask, Notification
+from api_gateway.structures import repository as structures
+from api_gateway.structures.service import StructureService, UsableStructure, usable
+from api_gateway.tasks.schemas import (
+    DEFAULT_EVENTS,
+    BuiltinStructure,
+    InlineStructure,
+    Options,
+    Submission,
+    UploadedStructure,
+)
+from api_gateway.webhooks.addresses import AddressRules
+from mof_benchmark.calculators.contract import ModelCard
+from mof_benchmark.calculators.registry import availability, card
+from mof_benchmark.errors import (
+    InvalidParameterError,
+    ModelWeightsMissingError,
+    MofsimError,
+    UnsupportedElementError,
+)
+from mofsim_settings import Settings
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a submission."""
+
+    position: int
+    error: MofsimError
+
+
+class Intake:
+    """The submissions of one request, on their way to the queue.
+
+    `prepare` does what needs no transaction (it may parse files and resolve names); `finish` runs
+    inside the transaction that queues, and locks the uploaded structures.
+
+    Attributes
+    ----------
+    wrong
+        What is wrong; there are tasks to queue only when this is empty.
+    """
+
+    def __init__(
+        self,
+        submissions: Sequence[Submission],
+        caller: Caller,
+        *,
+        settings: Settings,
+        structures: StructureService,
+        addresses: AddressRules,
+        secrets: SecretBox,
+    ) -> None:
+        self.wrong: list[Wrong] = []
+        self._submissions = submissions
+        self._caller = caller
+        self._settings = settings
+        self._structures = structures
+        self._addresses = addresses
+        self._secrets = secrets
+        self._usable: dict[int, UsableStructure] = {}
+        self._created: set[str] = set()
+        # A batch names the same few models, addresses and texts a thousand times.
+        self._models: dict[str, ModelCard | MofsimError] = {}
+        self._checked: dict[str, MofsimError | None] = {}
+        self._inline: dict[tuple[str, str], UsableStructure | MofsimError] = {}
+
+    async def prepare(self) -> None:
+        """Check models, limits and addresses; take in the structures that are not uploads."""
+        for index, submission in enumerate(self._submissions):
+            try:
+                self._model(submission.model)
+                self._check_limits(submission.options)
+                await self._check_address(submission.options.notify_url)
+                if isinstance(submission.structure, BuiltinStructure):
+                    self._usable[index] = await self._structures.builtin_for_use(submission.structure.name)
+                elif isinstance(submission.structure, InlineStructure):
+                    self._usable[index] = await self._take_in(submission.structure)
+            except MofsimError as error:
+                self.wrong.append(Wrong(index, error))
+
+    async def finish(self, session: AsyncSession) -> list[NewTask]:
+        """Lock the uploads, check elements, and make the tasks (incomplete when something is wrong)."""
+        refused = {index for index, _ in self.wrong}
+        uploads = {
+            index: submission.structure.file_id
+            for index, submission in enumerate(self._submissions)
+            if isinstance(submission.structure, UploadedStructure) and index not in refused
+        }
+        found = await structures.find_for_use(session, uploads.values()) if uploads else {}
+        tasks = []
+        for index, submission in enumerate(self._submissions):
+            if index in refused:
+                continue
+            try:
+                if index in uploads:
+                    if uploads[index] not in found:
+                        raise StructureNotFoundError(
+                            f"There is no structure {uploads[index]!r}", field="structure.file_id"
+                        )
+                    self._usable[index] = usable(found[uploads[index]])
+                structure = self._usable[index]
+                _check_elements(self._model(submission.model), structure.elements)
+                tasks.append(self._task(submission, structure))
+            except MofsimError as error:
+                self.wrong.append(Wrong(index, error))
+        self.wrong.sort(key=lambda wrong: wrong.position)
+        return tasks
+
+    async def withdraw(self) -> None:
+        """Remove the structures that a refused request brought along."""
+        for structure_id in self._created:
+            await self._structures.discard(structure_id)
+
+    def _model(self, name: str) -> ModelCard:
+        if name not in self._models:
+            try:
+                self._models[name] = ready_model(name, self._settings)
+            except MofsimError as error:
+                self._models[name] = error
+        found = self._models[name]
+        if isinstance(found, MofsimError):
+            raise found
+        return found
+
+    def _check_limits(self, options: Options) -> None:
+        longest = self._settings.scheduling.max_timeout_seconds
+        if options.timeout is not None and options.timeout > longest:
+            raise InvalidParameterError(f"The longest timeout is {longest} s", field="options.timeout")
+
+    async def _check_address(self, url: str | None) -> None:
+        if url is None:
+            return
+        if url not in self._checked:
+            try:
+                await self._addresses.check(url)
+                self._checked[url] = None
+            except MofsimError as error:
+                self._checked[url] = error
+        error_or_none = self._checked[url]
+        if error_or_none is not None:
+            raise error_or_none
+
+    async def _take_in(self, reference: InlineStructure) -> UsableStructure:
+        key = (reference.format, reference.content)
+        if key not in self._inline:
+            try:
+                structure, created = await self._structures.inline(
+                    reference.content, reference.format, reference.name, self._caller
+                )
+                if created:
+                    self._created.add(structure.id)
+                self._inline[key] = usable(structure)
+            except MofsimError as error:
+                error.field = "structure.content"
+                self._inline[key] = error
+        found = self._inline[key]
+        if isinstance(found, MofsimError):
+            raise found
+        return found
+
+    def _task(self, submission: Submission, structure: UsableStructure) -> NewTask:
+        options = submission.options
+        shown = options.model_dump(mode="json", exclude={"notify_secret", "callback"}, exclude_none=True)
+        return NewTask(
+            task_type=submission.task_type,
+            model=submission.model,
+            structure=structure.input,
+            parameters=submission.parameters.model_dump(mode="json"),
+            n_atoms=structure.n_atoms,
+            options=shown,
+            require_convergence=options.require_convergence,
+            priority=Priority[options.priority],
+            timeout_seconds=options.timeout,
+            tags=tuple(options.tags),
+            notification=self._notification(options),
+        )
+
+    def _notification(self, options: Options) -> Notification | None:
+        if options.notify_url is None:
+            return None
+        secret = options.notify_secret
+        return Notification(
+            url=options.notify_url,
+            events=tuple(options.notify_events if options.notify_events is not None else DEFAULT_EVENTS),
+            secret_encrypted=self._secrets.encrypt(secret) if secret is not None else None,
+            retry_times=options.retry_times,
+            retry_interval_seconds=options.retry_interval_seconds,
+        )
+
+
+def ready_model(name: str, settings: Settings) -> ModelCard:
+    """The model of that name, if it can be used here.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelWeightsMissingError
+    """
+    found = card(name)
+    present = availability(found, settings.models_dir)
+    if not present.available:
+        raise ModelWeightsMissingError(f"{present.reason} {present.what_to_do}".strip(), field="model")
+    return found
+
+
+def _check_elements(model: ModelCard, elements: Sequence[str]) -> None:
+    if model.elements is None:
+        return
+    unknown = [symbol for symbol in elements if atomic_numbers[symbol] not in model.elements]
+    if unknown:
+        raise UnsupportedElementError(f"{model.name} does not know {', '.join(unknown)}", field="structure")

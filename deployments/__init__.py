@@ -1,0 +1,1 @@
+"""Pools, the worker, GPU hosts, the embedded stack and the command line."""

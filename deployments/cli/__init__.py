@@ -1,0 +1,1 @@
+"""The stack's command line: what `./mofsim up`, `down`, `status`, `demo`, … run."""

@@ -1,0 +1,93 @@
+"""Turns a Dask worker into the host of a GPU slot."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import uuid4
+
+from distributed import WorkerPlugin
+from prefect.context import SyncClientContext
+
+from deployments.hosts.control import Control
+from deployments.hosts.sensors import CpuSensor, NvmlSensor, Sensor, SimulatedSensor, simulation_file
+from mof_benchmark.calculators.cache import ModelCache
+from mofsim_settings import Settings, load_settings
+from tasks.database import ReportDatabase
+from tasks.host import PLUGIN_NAME, Device, Host
+
+
+class HostPlugin(WorkerPlugin):
+    """Set up before the worker takes its first stage.
+
+    Parameters
+    ----------
+    gpu_id
+        The slot.
+    nvml_device
+        The driver's index or UUID of its GPU.
+    """
+
+    name = PLUGIN_NAME
+
+    def __init__(self, gpu_id: int, nvml_device: str) -> None:
+        self._gpu_id = gpu_id
+        self._nvml_device = nvml_device
+
+    def setup(self, worker: Any) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        settings = load_settings()
+        device = choose_device(settings)
+        self.host = Host(
+            gpu_id=self._gpu_id,
+            settings=settings,
+            database=ReportDatabase(settings.database.url.get_secret_value(), connections=3),
+            models=ModelCache(settings.compute.warm_models_per_gpu, models_dir=settings.models_dir),
+            device=device,
+            prefect=open_prefect_client(),
+        )
+        self.control = Control(
+            self.host,
+            self._sensor(settings, device),
+            boot_id=uuid4().hex,
+            dask_address=worker.address,
+            pulses=settings.run_dir / "hosts",
+        )
+        self.control.start()
+
+    def teardown(self, worker: Any) -> None:
+        self.control.stop()
+        self.host.database.close()
+
+    def _sensor(self, settings: Settings, device: Device) -> Sensor:
+        if settings.compute.simulated:
+            return SimulatedSensor(simulation_file(settings.run_dir, self._gpu_id), self._gpu_id)
+        return NvmlSensor(self._nvml_device) if device == "cuda" else CpuSensor()
+
+
+def open_prefect_client() -> SyncClientContext:
+    """A client of Prefect that stays open however often the context is entered and left."""
+    context = SyncClientContext()
+    context.client.__enter__()
+    return context
+
+
+def choose_device(settings: Settings) -> Device:
+    """Import torch, bound to its threads, and say what it will compute on.
+
+    Raises
+    ------
+    RuntimeError
+        When the settings insist on CUDA and there is none.
+    """
+    # Here rather than with the first stage: it takes seconds.
+    import torch
+
+    torch.set_num_threads(settings.compute.threads_per_host)
+    if settings.compute.device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if settings.compute.device == "cuda":
+        raise RuntimeError("The settings ask for CUDA, but torch finds no GPU.")
+    return "cpu"

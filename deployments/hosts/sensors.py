@@ -1,0 +1,142 @@
+"""What can be known of a slot's device: a real GPU, the CPU, or a simulated GPU."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import pynvml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One look at a device; None where it cannot be known."""
+
+    device: str
+    memory_total_MB: float | None = None
+    memory_free_MB: float | None = None
+    temperature_C: float | None = None
+    utilisation_percent: float | None = None
+    simulated: bool = False
+    ok: bool = True
+    error: str | None = None
+
+
+class Sensor(Protocol):
+    """Looks at one device; never raises for what is wrong with it."""
+
+    def read(self) -> Reading: ...
+
+
+class CpuSensor:
+    """A slot that computes on the CPU: its memory is the machine's."""
+
+    def read(self) -> Reading:
+        memory = psutil.virtual_memory()
+        return Reading(
+            device="cpu",
+            memory_total_MB=memory.total / 1e6,
+            memory_free_MB=memory.available / 1e6,
+            utilisation_percent=psutil.cpu_percent(),
+        )
+
+
+class NvmlSensor:
+    """An NVIDIA GPU, asked through the driver.
+
+    Parameters
+    ----------
+    device
+        Its index in the driver's (PCI bus) order, or its UUID.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._handle: Any = None
+
+    def read(self) -> Reading:
+        try:
+            return self._read()
+        except pynvml.NVMLError as error:
+            # A GPU that fell off the bus, or a driver that was replaced: look afresh next time.
+            self._handle = None
+            return Reading(device=f"GPU {self._device}", ok=False, error=str(error))
+
+    def _read(self) -> Reading:
+        handle = self._handle or self._open()
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return Reading(
+            device=pynvml.nvmlDeviceGetName(handle),
+            memory_total_MB=memory.total / 1e6,
+            memory_free_MB=memory.free / 1e6,
+            temperature_C=_if_known(
+                lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)
+            ),
+            utilisation_percent=_if_known(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+        )
+
+    def _open(self) -> Any:
+        pynvml.nvmlInit()
+        self._handle = (
+            pynvml.nvmlDeviceGetHandleByIndex(int(self._device))
+            if self._device.isdecimal()
+            else pynvml.nvmlDeviceGetHandleByUUID(self._device)
+        )
+        return self._handle
+
+
+def _if_known(ask: Any) -> float | None:
+    # Parts of a partitioned GPU, for one, tell no utilisation.
+    try:
+        return float(ask())
+    except pynvml.NVMLError_NotSupported:
+        return None
+
+
+class Simulation(BaseModel):
+    """What a simulated GPU shows; lies as JSON in the run folder and may be changed at any time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    memory_total_MB: float = 80_000.0
+    memory_free_MB: float = 78_000.0
+    temperature_C: float = 40.0
+    utilisation_percent: float = 0.0
+    lost: bool = False
+    driver_error: str | None = None
+
+
+def simulation_file(run_dir: Path, gpu_id: int) -> Path:
+    """Where the simulation of a slot is set."""
+    return run_dir / "hosts" / f"simulated-{gpu_id}.json"
+
+
+class SimulatedSensor:
+    """A GPU that is not there, for trying scheduling and alerts without one."""
+
+    def __init__(self, file: Path, gpu_id: int) -> None:
+        self._file = file
+        self._name = f"Simulated GPU {gpu_id}"
+
+    def read(self) -> Reading:
+        try:
+            shown = Simulation.model_validate(json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            shown = Simulation()
+        except (OSError, ValueError, ValidationError) as error:
+            return Reading(device=self._name, simulated=True, ok=False, error=f"simulation: {error}")
+        if shown.lost or shown.driver_error:
+            error_text = shown.driver_error or "GPU is lost"
+            return Reading(device=self._name, simulated=True, ok=False, error=error_text)
+        return Reading(
+            device=self._name,
+            memory_total_MB=shown.memory_total_MB,
+            memory_free_MB=shown.memory_free_MB,
+            temperature_C=shown.temperature_C,
+            utilisation_percent=shown.utilisation_percent,
+            simulated=True,
+        )

@@ -1,0 +1,167 @@
+"""Pools, queues and deployments in Prefect: `python -m deployments.prefect_setup`.
+
+`prefect.yaml` declares the same for people who use Prefect's own command line; a test holds both
+together. What is there already is left as it is, so that every part may call this when it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, cast
+
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, WorkPoolFilter
+from prefect.client.schemas.objects import WorkPool
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.callables import parameter_schema
+from prefect.workers.base import BaseWorker
+
+from mof_benchmark.schemas import TaskType
+from mofsim_settings import Settings, load_settings
+
+WORKER_TYPE = "mofsim"
+POOL_LIMIT = 1
+QUEUES = {"critical": 1, "high": 2, "normal": 3, "low": 4}
+"""Work queues of every pool with their priority in Prefect (lower goes first)."""
+FLOWS = {
+    TaskType.SINGLE_POINT: "flows.single_point.single_point",
+    TaskType.OPTIMIZATION: "flows.optimization.optimization",
+    TaskType.STABILITY: "flows.stability.stability",
+    TaskType.BULK_MODULUS: "flows.bulk_modulus.bulk_modulus",
+    TaskType.HEAT_CAPACITY: "flows.heat_capacity.heat_capacity",
+    TaskType.INTERACTION_ENERGY: "flows.interaction_energy.interaction_energy",
+}
+"""Entry point of the flow of each task type."""
+TAG = "mofsim"
+
+
+@dataclass(frozen=True)
+class DeploymentSpec:
+    """A deployment as it should be."""
+
+    flow_name: str
+    name: str
+    entrypoint: str
+    pool: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.flow_name}/{self.name}"
+
+
+def pool_name(gpu_id: int) -> str:
+    return f"gpu-{gpu_id}"
+
+
+def deployment_specs(settings: Settings) -> list[DeploymentSpec]:
+    """One deployment per task type and pool: `<task type>/gpu-<i>`."""
+    return [
+        DeploymentSpec(task_type.value, pool_name(gpu), entrypoint, pool_name(gpu))
+        for gpu in range(settings.compute.slots)
+        for task_type, entrypoint in FLOWS.items()
+    ]
+
+
+def load_flow(entrypoint: str) -> Flow[..., Any]:
+    """Import the flow an entry point (`package.module.name`) names."""
+    module, _, name = entrypoint.rpartition(".")
+    return cast("Flow[..., Any]", getattr(import_module(module), name))
+
+
+async def ensure(settings: Settings, client: PrefectClient) -> None:
+    """Make the pools, queues and deployments that are missing."""
+    pools = {pool.name: pool for pool in await _all_pools(client)}
+    for gpu in range(settings.compute.slots):
+        name = pool_name(gpu)
+        if name not in pools:
+            pools[name] = await _make_pool(client, name, gpu)
+    existing = {
+        (deployment.flow_id, deployment.name): deployment for deployment in await _all_deployments(client)
+    }
+    flow_ids = {task_type.value: await client.create_flow_from_name(task_type.value) for task_type in FLOWS}
+    for spec in deployment_specs(settings):
+        deployment = existing.get((flow_ids[spec.flow_name], spec.name))
+        if deployment is None or deployment.entrypoint != spec.entrypoint:
+            await _make_deployment(client, spec)
+
+
+async def _all_pools(client: PrefectClient) -> list[WorkPool]:
+    pools: list[WorkPool] = []
+    while page := await client.read_work_pools(
+        limit=200, offset=len(pools), work_pool_filter=WorkPoolFilter(type={"any_": [WORKER_TYPE]})
+    ):
+        pools += page
+        if len(page) < 200:
+            break
+    return pools
+
+
+async def _all_deployments(client: PrefectClient) -> list[Any]:
+    deployments: list[Any] = []
+    while page := await client.read_deployments(
+        limit=200,
+        offset=len(deployments),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
+    ):
+        deployments += page
+        if len(page) < 200:
+            break
+    return deployments
+
+
+async def _make_pool(client: PrefectClient, name: str, gpu: int) -> WorkPool:
+    template = BaseWorker.get_default_base_job_template()
+    try:
+        pool = await client.create_work_pool(
+            WorkPoolCreate(
+                name=name,
+                type=WORKER_TYPE,
+                description=f"Runs on GPU {gpu}, by the resident worker.",
+                base_job_template=template,
+                concurrency_limit=POOL_LIMIT,
+            )
+        )
+    except ObjectAlreadyExists:
+        pool = await client.read_work_pool(name)
+        await client.update_work_pool(
+            name, WorkPoolUpdate(base_job_template=template, concurrency_limit=POOL_LIMIT)
+        )
+    for queue, priority in QUEUES.items():
+        try:
+            await client.create_work_queue(name=queue, work_pool_name=name, priority=priority)
+        except ObjectAlreadyExists:
+            continue
+    return pool
+
+
+async def _make_deployment(client: PrefectClient, spec: DeploymentSpec) -> None:
+    flow = load_flow(spec.entrypoint)
+    flow_id = await client.create_flow(flow)
+    await client.create_deployment(
+        flow_id=flow_id,
+        name=spec.name,
+        work_pool_name=spec.pool,
+        work_queue_name="normal",
+        entrypoint=spec.entrypoint,
+        tags=[TAG],
+        description=inspect.getdoc(import_module(spec.entrypoint.rpartition(".")[0])),
+        parameter_openapi_schema=parameter_schema(flow).model_dump(),
+        enforce_parameter_schema=False,
+    )
+
+
+async def _main() -> None:
+    settings = load_settings()
+    with temporary_settings({PREFECT_API_URL: settings.prefect.api_url}):
+        async with get_client() as client:
+            await ensure(settings, client)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,202 @@
+"""The Prefect worker of one pool: takes its runs one at a time and runs them in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import anyio.abc
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Abort, ObjectNotFound
+from prefect.states import Crashed, Pending
+from prefect.utilities.engine import propose_state
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from deployments.prefect_setup import WORKER_TYPE, load_flow
+from deployments.worker.outage import through_outages
+from deployments.worker.run import ActiveRun
+from mof_benchmark.schemas import CalculationRequest
+from tasks.attempt import FlowServices
+
+SYNC_SECONDS = 30.0
+RESTART_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
+    """Runs flow runs as coroutines of its own process.
+
+    Parameters
+    ----------
+    pool
+        Name of the work pool.
+    name
+        Name in Prefect's UI.
+    identity
+        `host:pid:boot`, written on every run this process takes: how the next process recognizes
+        runs of one that died.
+    given
+        What flows get from this process.
+    """
+
+    type = WORKER_TYPE
+    _description = "Runs flows inside one long-lived process, their stages on resident GPU hosts."
+
+    def __init__(self, pool: str, *, name: str, identity: str, given: FlowServices) -> None:
+        super().__init__(work_pool_name=pool, name=name, limit=1, create_pool_if_not_found=False)
+        self.active: dict[UUID, ActiveRun] = {}
+        self._identity = identity
+        self._given = given
+        self._flows: dict[UUID, Flow[..., Any]] = {}
+        self._woken = asyncio.Event()
+        self._told: UUID | None = None
+        self._closing = False
+        self._runs: set[asyncio.Task[None]] = set()
+
+    @property
+    def pool(self) -> str:
+        return self._work_pool_name
+
+    def wake(self, flow_run_id: UUID | None = None) -> None:
+        """There may be a run for this pool: this one, if nothing else is going on."""
+        self._told = None if self.active else flow_run_id
+        self._woken.set()
+
+    async def serve(self) -> None:
+        """Poll whenever woken, and keep the pool's worker known to Prefect, until `close`.
+
+        Nothing that goes wrong ends it: Prefect's own loops give up after twelve failed polls.
+        """
+        while not self._closing:
+            try:
+                async with self:
+                    await self._poll_until_failure()
+            except Exception as error:
+                _log.warning("Pool %s starts again: %s", self.pool, error)
+                await asyncio.sleep(RESTART_SECONDS)
+
+    async def _poll_until_failure(self) -> None:
+        loop = asyncio.get_running_loop()
+        synced = loop.time()
+        while not self._closing:
+            self._woken.clear()
+            if not self.active:
+                await self._take_next()
+            try:
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            if loop.time() - synced >= SYNC_SECONDS:
+                await self.sync_with_backend()
+                synced = loop.time()
+
+    async def close(self, patience_seconds: float) -> None:
+        """Take no more runs; give the present one some time, then up, for another start."""
+        self._closing = True
+        self.wake()
+        if self._runs:
+            await asyncio.wait(self._runs, timeout=patience_seconds)
+        self._given.closing.set()
+        for run in self.active.values():
+            run.stop("the pool worker was shut down", crash=True)
+        if self._runs:
+            await asyncio.wait(self._runs)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration | None = None,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> BaseWorkerResult:
+        """Run a flow run that this worker holds, to its end."""
+        active = self.active[flow_run.id]
+        await active.drive(await self._flow_of(flow_run))
+        return BaseWorkerResult(identifier=self._identity, status_code=0)
+
+    async def _setup_cancellation_observer(self) -> None:
+        """Leave cancelling to the service, which watches the runs of all pools at once."""
+
+    async def _take_next(self) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            # An idle pool needs no question about queues and limits, which costs the server most.
+            flow_run = await self.client.read_flow_run(told)
+            if flow_run.state is not None and flow_run.state.is_scheduled() and self._begin(flow_run):
+                return
+        for response in await self._get_scheduled_flow_runs():
+            if self._begin(response.flow_run):
+                return
+
+    def _begin(self, flow_run: FlowRun) -> bool:
+        try:
+            request = CalculationRequest.model_validate(flow_run.parameters["request"])
+        except (KeyError, ValueError) as error:
+            _log.warning("Run %s is not one of the gateway's: %s", flow_run.id, error)
+            self._keep(asyncio.create_task(self._give_up(flow_run, "not a request of the gateway")))
+            return False
+        self.active[flow_run.id] = ActiveRun(flow_run, request, self._given)
+        # Not in the worker's own task group, which ends with a lost connection to the server.
+        self._keep(asyncio.create_task(self._run_and_release(flow_run)))
+        return True
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._runs.add(task)
+        task.add_done_callback(self._runs.discard)
+
+    async def _run_and_release(self, flow_run: FlowRun) -> None:
+        try:
+            if await self._claim(flow_run):
+                await self.run(flow_run)
+        except Abort as error:
+            # The server has another state for the run, such as Cancelled: that one holds.
+            _log.info("Run %s was not ours to run: %s", flow_run.name, error)
+        except Exception as error:
+            _log.exception("Run %s broke", flow_run.name)
+            await self._give_up(flow_run, f"the worker failed: {error}")
+        finally:
+            del self.active[flow_run.id]
+            self.wake()
+
+    async def _claim(self, flow_run: FlowRun) -> bool:
+        """Write our name on the run and move it to Pending; says whether it is ours."""
+        _, state = await asyncio.gather(
+            through_outages(
+                f"claiming {flow_run.name}",
+                lambda: self.client.update_flow_run(flow_run.id, infrastructure_pid=self._identity),
+            ),
+            through_outages(
+                f"Pending of {flow_run.name}",
+                lambda: propose_state(self.client, Pending(), flow_run_id=flow_run.id),
+            ),
+        )
+        return bool(state.is_pending())
+
+    async def _give_up(self, flow_run: FlowRun, reason: str) -> None:
+        """End a run that could not be run, unless it has ended."""
+
+        async def crash() -> None:
+            present = await self.client.read_flow_run(flow_run.id)
+            if present.state is None or not present.state.is_final():
+                await propose_state(self.client, Crashed(message=reason), flow_run_id=flow_run.id)
+
+        with suppress(Abort, ObjectNotFound):
+            await through_outages(f"Crashed of {flow_run.name}", crash)
+
+    async def _flow_of(self, flow_run: FlowRun) -> Flow[..., Any]:
+        deployment_id = flow_run.deployment_id
+        if deployment_id is None:
+            raise ValueError("the run belongs to no deployment")
+        if deployment_id not in self._flows:
+            deployment = await through_outages(
+                f"the deployment of {flow_run.name}", lambda: self.client.read_deployment(deployment_id)
+            )
+            if deployment.entrypoint is None:
+                raise ValueError(f"deployment {deployment.name} names no entry point")
+            self._flows[deployment_id] = load_flow(deployment.entrypoint)
+        return self._flows[deployment_id]

@@ -1,0 +1,84 @@
+"""One flow run in this process: driven, kept alive, stopped at most once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun
+
+from deployments.worker.engine import ResidentFlowEngine
+from mof_benchmark.schemas import CalculationRequest
+from tasks.attempt import FlowServices, services
+from tasks.database import Unavailable
+from tasks.stage import stages_folder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class ActiveRun:
+    """A flow run from the moment it was taken until its end is known to Prefect."""
+
+    flow_run: FlowRun
+    request: CalculationRequest
+    given: FlowServices
+    stop_reason: str | None = None
+    _engine: ResidentFlowEngine | None = None
+    _task: asyncio.Task[None] | None = field(default=None)
+
+    @property
+    def key(self) -> str:
+        return f"{self.request.task_id}:{self.request.attempt}"
+
+    async def drive(self, flow: Flow[..., Any]) -> None:
+        """Run the flow; returns when it ended, whichever way."""
+        services.set(self.given)
+        # Named here, results need no question to the server about where they go: Prefect's engine
+        # asks it in the event loop, without awaiting. The stages inherit the place.
+        place = stages_folder(self.given.settings, self.request)
+        self._engine = ResidentFlowEngine(
+            flow=flow.with_options(result_storage=place, persist_result=False),
+            flow_run=self.flow_run,
+            parameters={"request": self.request},
+        )
+        # The engine is a task of its own, so that it can be cancelled without this one.
+        self._task = asyncio.create_task(self._engine.drive(), name=f"flow run {self.key}")
+        heartbeat = asyncio.create_task(self._heartbeat())
+        if self.stop_reason is not None:
+            self._task.cancel()
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            heartbeat.cancel()
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+
+    def stop(self, reason: str, *, crash: bool = False) -> None:
+        """Ask the run to end, once: a second cancellation would cut short the first one's work.
+
+        With `crash` the run ends Crashed instead of Cancelled, and the gateway tries it again.
+        """
+        if self.stop_reason is not None:
+            return
+        self.stop_reason = reason
+        _log.info("Run %s stops: %s", self.key, reason)
+        if self._engine is not None and crash:
+            self._engine.crash_reason = reason
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self.given.settings.scheduling.heartbeat_seconds)
+            try:
+                answer = await asyncio.to_thread(self.given.database.heartbeat, self.request, "flow")
+            except Unavailable:
+                continue
+            if answer == "stop":
+                self.stop("the task was cancelled or timed out")
+            elif answer == "fenced":
+                self.stop("a newer attempt has taken over", crash=True)

@@ -1,0 +1,238 @@
+"""Heat capacity of a crystal: relax, displace, evaluate, sum over phonons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from phonopy import Phonopy
+
+from mof_benchmark.calculations.common import output_file, write_whole
+from mof_benchmark.calculations.phonons import (
+    ThermalProperties,
+    density_of_states,
+    displaced_structures,
+    heat_capacity_at,
+    make_phonopy,
+    set_forces,
+    softest_mode_at_gamma,
+    thermal_properties,
+    write_bands,
+)
+from mof_benchmark.calculations.preparation import relax_first, total
+from mof_benchmark.calculators.metering import MeteredCalculator
+from mof_benchmark.errors import InvalidFileError
+from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.plots.style import save
+from mof_benchmark.plots.thermal import plot_density_of_states, plot_heat_capacity
+from mof_benchmark.schemas.common import Metrics, OutputFile
+from mof_benchmark.schemas.heat_capacity import HeatCapacityParameters, HeatCapacityResult
+from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+
+ROOM_TEMPERATURE_K = 300.0
+IMAGINARY_AT_GAMMA_THZ = -0.1
+"""Acoustic modes at Γ are zero only up to numerical noise; below this a mode is imaginary."""
+PERTURBATION_A = 0.1
+"""Largest atomic displacement along an imaginary mode before relaxing again."""
+
+
+def run(
+    atoms: Atoms,
+    calculator: MeteredCalculator,
+    parameters: HeatCapacityParameters,
+    *,
+    workdir: Path,
+    monitor: Monitor | None = None,
+    structure_sha256: str | None = None,
+) -> HeatCapacityResult:
+    """Compute the harmonic heat capacity, all stages in one process.
+
+    Parameters
+    ----------
+    atoms
+        Periodic structure; not changed.
+
+    Raises
+    ------
+    InvalidFileError
+        The structure is not periodic in three directions.
+    MofsimError
+        As `optimization.run`.
+    """
+    monitor = monitor or SilentMonitor()
+    relaxed, relaxation = opt(
+        atoms, calculator, parameters, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
+    )
+    calculator.start()
+    forces = displacements(relaxed, calculator, parameters, monitor=monitor)
+    spent = [relaxation.metrics, calculator.metrics()]
+    constants = force_constants(relaxed, forces, parameters)
+    return thermal(relaxed, constants, len(forces), relaxation, spent, parameters, workdir=workdir)
+
+
+def opt(
+    atoms: Atoms,
+    calculator: MeteredCalculator,
+    parameters: HeatCapacityParameters,
+    *,
+    workdir: Path,
+    monitor: Monitor,
+    structure_sha256: str | None = None,
+) -> tuple[Atoms, OptimizationResult]:
+    """Relax atoms and cell; with `fix_imaginary`, once more from beside an imaginary mode at Γ."""
+    if not (atoms.pbc.all() and atoms.cell.rank == 3):
+        raise InvalidFileError(
+            "Phonons need a structure that is periodic in three directions.", field="structure"
+        )
+    settings = OptimizationParameters(
+        fmax=parameters.fmax,
+        max_steps=parameters.max_steps,
+        optimizer=parameters.optimizer,
+        with_d3=parameters.with_d3,
+    )
+    relaxed, result = relax_first(
+        atoms, calculator, settings, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
+    )
+    if not parameters.fix_imaginary:
+        return relaxed, result
+    gamma_only = parameters.model_copy(update={"supercell": (1, 1, 1)})
+    calculator.start()
+    phonon = make_phonopy(relaxed, gamma_only)
+    set_forces(phonon, displacements(relaxed, calculator, gamma_only, monitor=monitor))
+    searching = calculator.metrics()
+    frequency, pattern = softest_mode_at_gamma(phonon)
+    if frequency > IMAGINARY_AT_GAMMA_THZ:
+        return relaxed, result.model_copy(update={"metrics": total([result.metrics, searching])})
+    monitor.log("INFO", f"Leaving the saddle along a mode of {frequency:.3f} THz", frequency_THz=frequency)
+    beside = relaxed.copy()
+    beside.positions += PERTURBATION_A * pattern
+    again, second = relax_first(
+        beside, calculator, settings, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
+    )
+    note = f"Relaxed again from beside a saddle point with a mode of {frequency:.3f} THz."
+    spent = total([result.metrics, searching, second.metrics])
+    return again, second.model_copy(update={"warnings": [*second.warnings, note], "metrics": spent})
+
+
+def count_displacements(relaxed: Atoms, parameters: HeatCapacityParameters) -> int:
+    """Number of displaced supercells that symmetry leaves."""
+    return len(displaced_structures(make_phonopy(relaxed, parameters)))
+
+
+def displacements(
+    relaxed: Atoms,
+    calculator: MeteredCalculator,
+    parameters: HeatCapacityParameters,
+    *,
+    monitor: Monitor,
+    only: slice = slice(None),
+) -> NDArray[np.float64]:
+    """Forces of displaced supercells, shape (n, n_atoms, 3), eV/Å: of all, or of a part of them."""
+    structures = displaced_structures(make_phonopy(relaxed, parameters))
+    numbers = range(len(structures))[only]
+    forces = []
+    for number in numbers:
+        monitor.step("displacements", number, len(structures))
+        structures[number].calc = calculator
+        forces.append(structures[number].get_forces())
+    monitor.step("displacements", numbers[-1] + 1, len(structures))
+    return np.array(forces)
+
+
+def force_constants(
+    relaxed: Atoms, forces: NDArray[np.float64], parameters: HeatCapacityParameters
+) -> NDArray[np.float64]:
+    """Force constants, shape (n_atoms, n_atoms, 3, 3) of the supercell, eV/Å²."""
+    phonon = make_phonopy(relaxed, parameters)
+    set_forces(phonon, forces)
+    return np.asarray(phonon.force_constants)
+
+
+def thermal(
+    relaxed: Atoms,
+    constants: NDArray[np.float64],
+    n_displacements: int,
+    relaxation: OptimizationResult,
+    spent: Sequence[Metrics],
+    parameters: HeatCapacityParameters,
+    *,
+    workdir: Path,
+) -> HeatCapacityResult:
+    """Sums over the mesh, files and judgement; `spent` is what the stages before cost."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    phonon = make_phonopy(relaxed, parameters)
+    phonon.force_constants = constants
+    properties = thermal_properties(phonon, parameters)
+    in_range = parameters.t_min <= ROOM_TEMPERATURE_K <= parameters.t_max
+    at_room = heat_capacity_at(phonon, ROOM_TEMPERATURE_K) if in_range else None
+    grams = float(relaxed.get_masses().sum())
+    return HeatCapacityResult(
+        converged=relaxation.converged,
+        warnings=[*relaxation.warnings, *_judgement(properties, relaxation)],
+        output_files=[*relaxation.output_files, *_write_files(phonon, relaxed, properties, workdir)],
+        provenance=relaxation.provenance,
+        metrics=total(spent),
+        temperatures_K=properties.temperatures_K.tolist(),
+        heat_capacity_J_mol_K=properties.heat_capacity_J_mol_K.tolist(),
+        heat_capacity_J_g_K=(properties.heat_capacity_J_mol_K / grams).tolist(),
+        entropy_J_mol_K=properties.entropy_J_mol_K.tolist(),
+        free_energy_kJ_mol=properties.free_energy_kJ_mol.tolist(),
+        heat_capacity_300K_J_mol_K=at_room,
+        heat_capacity_300K_J_g_K=None if at_room is None else at_room / grams,
+        n_imaginary_modes=properties.n_imaginary_modes,
+        n_mesh_modes=properties.n_mesh_modes,
+        lowest_frequency_THz=properties.lowest_frequency_THz,
+        n_displacements=n_displacements,
+        mesh_numbers=properties.mesh_numbers,
+        final_fmax_eV_A=relaxation.final_fmax,
+    )
+
+
+def _write_files(
+    phonon: Phonopy, relaxed: Atoms, properties: ThermalProperties, workdir: Path
+) -> list[OutputFile]:
+    frequencies, density = density_of_states(phonon)
+    dos = workdir / "phonon_dos.csv"
+    table = np.column_stack([frequencies, density])
+    write_whole(
+        dos,
+        lambda path: np.savetxt(path, table, delimiter=",", header="frequency_THz,dos_per_THz", comments=""),
+    )
+    bands = workdir / "band.yaml"
+    write_whole(bands, lambda path: write_bands(phonon, relaxed, path))
+    parameters = workdir / "phonopy_params.yaml"
+    write_whole(parameters, lambda path: phonon.save(path, settings={"force_constants": True}))
+    formula = relaxed.get_chemical_formula("hill")
+    plots = {
+        "heat_capacity_plot": plot_heat_capacity(
+            properties.temperatures_K, properties.heat_capacity_J_mol_K, n_atoms=len(relaxed), title=formula
+        ),
+        "phonon_dos_plot": plot_density_of_states(frequencies, density, title=formula),
+    }
+    files = [
+        output_file("phonon_dos", dos, workdir),
+        output_file("phonon_bands", bands, workdir),
+        output_file("phonopy_yaml", parameters, workdir),
+    ]
+    for role, figure in plots.items():
+        for path in save(figure, workdir / role.removesuffix("_plot")):
+            files.append(output_file(role if path.suffix == ".png" else f"{role}_svg", path, workdir))
+    return files
+
+
+def _judgement(properties: ThermalProperties, relaxation: OptimizationResult) -> list[str]:
+    warnings = []
+    if properties.n_imaginary_modes:
+        share = 100 * properties.n_imaginary_modes / properties.n_mesh_modes
+        warnings.append(
+            f"{properties.n_imaginary_modes} of {properties.n_mesh_modes} modes ({share:.2g} %) are "
+            f"imaginary, down to {properties.lowest_frequency_THz:.3f} THz, and left out. "
+            "The structure is not at a "
+            "minimum of this supercell, or needs a larger one; fix_imaginary may help."
+        )
+    if not relaxation.converged:
+        warnings.append("The phonons are those of a structure whose relaxation did not converge.")
+    return warnings

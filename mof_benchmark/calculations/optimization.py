@@ -1,0 +1,234 @@
+"""Relaxation of a structure, with its files: the `optimization` task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+from ase.io.trajectory import Trajectory
+
+from mof_benchmark.calculations.common import (
+    begin,
+    cell_parameters,
+    frame,
+    output_file,
+    provenance,
+    rmsd_without_strain_A,
+    volume_A3,
+    write_structure,
+)
+from mof_benchmark.calculations.relaxation import Relaxation, relax, require_compatible
+from mof_benchmark.calculators.metering import MeteredCalculator
+from mof_benchmark.errors import MofsimError
+from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.plots.convergence import plot_convergence
+from mof_benchmark.plots.style import save
+from mof_benchmark.schemas.common import OutputFile
+from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+
+STAGE = "optimize"
+LARGE_VOLUME_CHANGE_PERCENT = 15.0
+
+BENCHMARK_SETTINGS = {
+    "fmax": 0.001,
+    "max_steps": 5000,
+    "optimizer": "LBFGS",
+    "filter": "FrechetCellFilter",
+    "pressure_GPa": 0.0,
+    "with_d3": None,
+}
+"""The published protocol, whatever else was asked for."""
+
+
+def run(
+    atoms: Atoms,
+    calculator: MeteredCalculator,
+    parameters: OptimizationParameters,
+    *,
+    workdir: Path,
+    monitor: Monitor | None = None,
+    structure_sha256: str | None = None,
+    stage: str = STAGE,
+) -> OptimizationResult:
+    """Relax a structure and write trajectory, relaxed structure and convergence plot.
+
+    An unconverged relaxation is returned like a converged one, flagged. When the calculation
+    ends early (stopped, unphysical), the files up to then are readable.
+
+    Parameters
+    ----------
+    atoms
+        Structure; not changed.
+    calculator
+        Model and dispersion.
+    workdir
+        Folder of the output files.
+    structure_sha256
+        Digest of the stored structure, for provenance.
+    stage
+        Name under which steps are reported.
+
+    Raises
+    ------
+    InvalidFileError, InvalidParameterError, UnsupportedElementError
+        The structure or the settings cannot be relaxed as they stand.
+    UnphysicalError, OutOfMemoryError
+        The relaxation went wrong, with the step.
+    StoppedError
+        The monitor asked to stop.
+    """
+    monitor = monitor or SilentMonitor()
+    parameters, warnings = _with_protocol(parameters)
+    initial = begin(atoms, calculator, parameters)
+    require_compatible(initial, parameters.optimizer, parameters.filter, parameters.pressure_GPa)
+    files = _Files(workdir, parameters)
+
+    def on_step(relaxation: Relaxation) -> None:
+        files.record(relaxation)
+        monitor.step(
+            stage,
+            relaxation.steps,
+            parameters.max_steps,
+            energy_eV=relaxation.energies_eV[-1],
+            fmax_eV_A=relaxation.fmax_eV_A[-1],
+            volume_A3=relaxation.volumes_A3[-1],
+        )
+
+    try:
+        relaxation = relax(
+            initial,
+            calculator,
+            optimizer=parameters.optimizer,
+            cell_filter=parameters.filter,
+            fmax_eV_A=parameters.fmax,
+            max_steps=parameters.max_steps,
+            pressure_GPa=parameters.pressure_GPa,
+            on_step=on_step,
+        )
+    except MofsimError:
+        files.finish()
+        raise
+    files.finish()
+    final = relaxation.atoms
+    return OptimizationResult(
+        converged=relaxation.converged,
+        warnings=warnings + _judgement(relaxation, parameters),
+        output_files=files.listing(),
+        provenance=provenance(atoms, calculator, structure_sha256),
+        metrics=calculator.metrics(steps=relaxation.steps),
+        initial_energy_eV=relaxation.energies_eV[0],
+        final_energy_eV=relaxation.energies_eV[-1],
+        final_fmax=relaxation.fmax_eV_A[-1],
+        steps=relaxation.steps,
+        initial_volume_A3=volume_A3(initial),
+        final_volume_A3=volume_A3(final),
+        volume_change_percent=_volume_change_percent(relaxation),
+        cell_parameters=cell_parameters(final),
+        rmsd_from_initial=rmsd_without_strain_A(initial, final),
+        energy_history=relaxation.energies_eV,
+        fmax_history=relaxation.fmax_eV_A,
+        optimizer=parameters.optimizer,
+    )
+
+
+def _with_protocol(parameters: OptimizationParameters) -> tuple[OptimizationParameters, list[str]]:
+    if parameters.protocol == "default":
+        return parameters, []
+    overruled = [
+        f"Protocol mofsimbench: {name} is {value}, not {getattr(parameters, name)}."
+        for name, value in BENCHMARK_SETTINGS.items()
+        if name in parameters.model_fields_set and getattr(parameters, name) != value
+    ]
+    return parameters.model_copy(update=BENCHMARK_SETTINGS), overruled
+
+
+def _volume_change_percent(relaxation: Relaxation) -> float | None:
+    first, last = relaxation.volumes_A3[0], relaxation.volumes_A3[-1]
+    return 100.0 * (last / first - 1.0) if first > 0 else None
+
+
+def _judgement(relaxation: Relaxation, parameters: OptimizationParameters) -> list[str]:
+    """What a careful reader should know about this relaxation."""
+    warnings = []
+    if not relaxation.converged:
+        reason = relaxation.stopped_because or f"{relaxation.steps} steps were not enough"
+        warnings.append(
+            f"Not converged: {reason}; the largest force is {relaxation.fmax_eV_A[-1]:.4g} eV/Å, "
+            f"{parameters.fmax:g} was asked for."
+        )
+    change = _volume_change_percent(relaxation)
+    if change is not None and abs(change) > LARGE_VOLUME_CHANGE_PERCENT:
+        warnings.append(
+            f"The volume changed by {change:+.1f} %: a flexible framework may have left its pore shape."
+        )
+    if parameters.optimizer == "ModelHessianLBFGS" and parameters.filter != "none":
+        warnings.append(
+            "ModelHessianLBFGS takes another path than the published protocol; a flexible framework may "
+            "end in another minimum. Compare energies before volumes."
+        )
+    return warnings
+
+
+class _Files:
+    """The files of one relaxation, kept readable at every moment."""
+
+    def __init__(self, workdir: Path, parameters: OptimizationParameters) -> None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        self._workdir = workdir
+        self._parameters = parameters
+        self._interval = parameters.trajectory_interval
+        self._trajectory = workdir / "trajectory.traj"
+        self._trajectory_xyz = workdir / "trajectory.extxyz"
+        self._cif = workdir / "optimized.cif"
+        self._xyz = workdir / "optimized.extxyz"
+        self._plots: list[Path] = []
+        self._relaxation: Relaxation | None = None
+        self._last_frame: Atoms | None = None
+        self._last_written = -1
+        for path in (self._trajectory, self._trajectory_xyz):
+            path.unlink(missing_ok=True)
+
+    def record(self, relaxation: Relaxation) -> None:
+        """Keep this step, and write it when its turn has come."""
+        self._relaxation = relaxation
+        # Frozen now: after a failed step the live atoms are the failed ones.
+        self._last_frame = frame(relaxation.atoms, step=relaxation.steps)
+        if relaxation.steps % self._interval == 0:
+            self._append(self._last_frame)
+
+    def finish(self) -> None:
+        """Write the last good frame, the structure and the plot."""
+        if self._relaxation is None or self._last_frame is None:
+            return
+        if self._last_written != self._relaxation.steps:
+            self._append(self._last_frame)
+        write_structure(self._xyz, self._last_frame)
+        if self._last_frame.cell.rank == 3:
+            write_structure(self._cif, self._last_frame)
+        figure = plot_convergence(
+            self._relaxation.energies_eV,
+            self._relaxation.fmax_eV_A,
+            fmax_target_eV_A=self._parameters.fmax,
+            n_atoms=len(self._last_frame),
+            volumes_A3=self._relaxation.volumes_A3 if self._parameters.filter != "none" else None,
+            title=f"{self._last_frame.get_chemical_formula('hill')}, {self._parameters.optimizer}",
+        )
+        self._plots = save(figure, self._workdir / "convergence")
+
+    def listing(self) -> list[OutputFile]:
+        """The files that exist, by role."""
+        roles = {
+            "optimized_structure": self._cif,
+            "optimized_structure_extxyz": self._xyz,
+            "trajectory": self._trajectory,
+            "trajectory_extxyz": self._trajectory_xyz,
+            **{f"convergence_plot{'' if p.suffix == '.png' else '_svg'}": p for p in self._plots},
+        }
+        return [output_file(role, path, self._workdir) for role, path in roles.items() if path.exists()]
+
+    def _append(self, last: Atoms) -> None:
+        with Trajectory(self._trajectory, mode="a") as trajectory:
+            trajectory.write(last)
+        ase.io.write(self._trajectory_xyz, last, format="extxyz", append=True)
+        self._last_written = last.info["step"]

@@ -1,0 +1,86 @@
+"""Loaded models kept warm: a thread-safe cache that lets the least recently used go."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from mof_benchmark.calculators import registry
+from mof_benchmark.calculators.contract import Potential
+from mof_benchmark.calculators.loading import load_potential
+
+
+@dataclass(frozen=True)
+class _Key:
+    name: str
+    device: str
+    dtype: str
+
+
+class ModelCache:
+    """Potentials by (name, device, precision), at most `budget` of them.
+
+    Loading happens under the lock: two tasks asking for one model load it once, and a device is
+    never asked to hold two models while their loading overlaps.
+
+    Parameters
+    ----------
+    budget
+        Most potentials kept; the least recently used leaves.
+    models_dir
+        Folder of model weights.
+    """
+
+    def __init__(self, budget: int, *, models_dir: Path) -> None:
+        if budget < 1:
+            raise ValueError("A cache of models needs room for one.")
+        self._budget = budget
+        self._models_dir = models_dir
+        self._lock = threading.RLock()
+        self._potentials: OrderedDict[_Key, Potential] = OrderedDict()
+
+    def names(self) -> list[str]:
+        """Registry names of the loaded models, least recently used first."""
+        with self._lock:
+            return list(dict.fromkeys(key.name for key in self._potentials))
+
+    def load(self, name: str, *, device: str = "cpu", dtype: str | None = None) -> Potential:
+        """Return the model, loading it first where it is not warm.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelWeightsMissingError, ModelLoadError, UnsafeModelFileError
+            As `load_potential`.
+        """
+        key = _Key(name, device, dtype or registry.card(name).dtype)
+        with self._lock:
+            if key not in self._potentials:
+                # Room is made before loading, so that a device never holds one model too many.
+                while len(self._potentials) >= self._budget:
+                    self._potentials.popitem(last=False)
+                    _release_memory()
+                self._potentials[key] = load_potential(
+                    name, device=device, dtype=key.dtype, models_dir=self._models_dir
+                )
+            self._potentials.move_to_end(key)
+            return self._potentials[key]
+
+    def unload(self, name: str) -> bool:
+        """Drop a model in every precision; says whether it was loaded."""
+        with self._lock:
+            mine = [key for key in self._potentials if key.name == name]
+            for key in mine:
+                del self._potentials[key]
+            _release_memory()
+            return bool(mine)
+
+
+def _release_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

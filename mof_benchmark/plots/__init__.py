@@ -1,0 +1,1 @@
+"""Figures of the calculations (matplotlib on the Agg canvas, no global state), as PNG and SVG."""

@@ -1,0 +1,203 @@
+"""The one settings tree of mofsim: every folder may read it, and it imports none of them.
+
+Values come, strongest first, from `MOFSIM_*` environment variables (`MOFSIM_GATEWAY__PORT=8080`),
+from what the running stack wrote about itself (`<home>/run/stack.json`: the ports it found, its
+database password), from the operator's `<home>/mofsim.toml`, and from the defaults below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULT_HOME = Path.home() / ".mofsim"
+
+
+class Section(BaseModel):
+    """A branch of the tree; an unknown name in a file is an error, not a silent no-op."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL: the embedded server's address, or any other PostgreSQL by URL."""
+
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql://user:password@host:port/database`; empty: the embedded server.",
+    )
+    pool_size: int = Field(10, ge=1, description="Connections each gateway process keeps open.")
+    pool_timeout_seconds: float = Field(10.0, gt=0, description="Longest wait for a connection.")
+
+
+class PrefectSettings(Section):
+    """The Prefect server that orchestrates the flow runs."""
+
+    api_url: str = Field("", description="`http://host:port/api`; empty: the embedded server.")
+    ui_url: str = Field("", description="Address of the Prefect UI as an operator's browser sees it.")
+    keep_runs_days: int = Field(
+        30, ge=1, description="Flow runs older than this leave Prefect's own database."
+    )
+
+
+class DaskSettings(Section):
+    """The Dask scheduler that joins the GPU hosts."""
+
+    scheduler_address: str = Field("", description="`tcp://host:port`; empty: the embedded scheduler.")
+    dashboard_url: str = Field("", description="Address of the Dask dashboard.")
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for the scheduler.")
+
+
+class ComputeSettings(Section):
+    """GPU slots and what runs in them."""
+
+    slots: int = Field(1, ge=1, le=512, description="Number of GPU slots: one pool, host and queue set each.")
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto", description="`cpu` runs a slot without a GPU; `auto` takes CUDA where there is one."
+    )
+    simulated: bool = Field(
+        False, description="Slots report a simulated GPU sensor that can be set and made to fail."
+    )
+    threads_per_host: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of a host; more than one torch thread is slower on a shared machine.",
+    )
+    warm_models_per_gpu: int = Field(
+        2, ge=1, description="Models a host keeps loaded (least recently used leaves)."
+    )
+    spare_gpu: int | None = Field(
+        7,
+        description="GPU kept for preloading, CRITICAL tasks and standing in; ignored without such a slot.",
+    )
+    preload_models: tuple[str, ...] = Field((), description="Models that every host loads at its start.")
+    models_dir: Path | None = Field(None, description="Folder of model weights; default `<home>/models`.")
+
+
+class StorageSettings(Section):
+    """Where structures, results and logs lie; shared by the gateway and the GPU hosts."""
+
+    root: Path | None = Field(None, description="Storage root; default `<home>/storage`.")
+    keep_results_days: int = Field(180, ge=1, description="Results and files are kept at least this long.")
+
+
+class GatewaySettings(Section):
+    """The REST gateway."""
+
+    host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the gateway.")
+    language: Literal["en", "zh"] = Field("en", description="Language of messages without Accept-Language.")
+    max_upload_bytes: int = Field(100 * 1024**2, ge=1, description="Largest structure or model file.")
+    max_json_bytes: int = Field(
+        32 * 1024**2, ge=1024, description="Largest JSON body; a batch with inline structures needs room."
+    )
+    max_queued_tasks: int = Field(100_000, ge=1, description="More queued tasks than this answer 30012.")
+    max_batch_tasks: int = Field(1000, ge=1, description="Most tasks in one batch.")
+    default_rate_per_minute: int = Field(
+        6000, ge=1, description="Requests a minute of a key without its own limit."
+    )
+    metrics_public: bool = Field(True, description="Serve /metrics without a key.")
+    webhook_allowed_hosts: tuple[str, ...] = Field(
+        (), description="Hosts webhooks may reach although they resolve to private addresses."
+    )
+
+
+class SchedulingSettings(Section):
+    """Placement, retries, timeouts and recovery."""
+
+    bind_ahead_below_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="Bind the next run ahead only when the running one is expected to end within this.",
+    )
+    heartbeat_seconds: float = Field(2.0, gt=0, description="How often an attempt and a host say they live.")
+    lost_after_seconds: float = Field(
+        20.0, gt=0, description="Silence after which an attempt or host counts as lost."
+    )
+    cancel_grace_seconds: float = Field(
+        10.0, gt=0, description="Time to reach a step boundary before a hard stop."
+    )
+    max_attempts: int = Field(
+        4, ge=1, description="Attempts of a task whose worker is lost or fails transiently."
+    )
+    retry_wait_seconds: float = Field(
+        2.0, ge=0, description="Wait before a transient failure is tried again."
+    )
+    default_timeout_seconds: int = Field(86_400, ge=1, description="Timeout of a task that names none.")
+    max_timeout_seconds: int = Field(604_800, ge=1, description="Longest timeout a task may ask for.")
+    shutdown_wait_seconds: float = Field(30.0, ge=0, description="How long `down` waits for running tasks.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, by branch."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MOFSIM_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(DEFAULT_HOME, description="Folder that holds everything a stack writes.")
+    database: DatabaseSettings = DatabaseSettings()
+    prefect: PrefectSettings = PrefectSettings()
+    dask: DaskSettings = DaskSettings()
+    compute: ComputeSettings = ComputeSettings()
+    storage: StorageSettings = StorageSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    scheduling: SchedulingSettings = SchedulingSettings()
+
+    @property
+    def storage_root(self) -> Path:
+        return self.storage.root or self.home / "storage"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.compute.models_dir or self.home / "models"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, pid files and `stack.json` of the running stack."""
+        return self.home / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def admin_key_file(self) -> Path:
+        return self.home / "admin.key"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path((init_settings() | env_settings_home(env_settings)).get("home", DEFAULT_HOME))
+        return (
+            init_settings,
+            env_settings,
+            JsonConfigSettingsSource(settings_cls, json_file=home / "run" / "stack.json"),
+            TomlConfigSettingsSource(settings_cls, toml_file=home / "mofsim.toml"),
+        )
+
+
+def env_settings_home(source: PydanticBaseSettingsSource) -> dict[str, str]:
+    """The home folder the environment names, needed before the files in it can be read."""
+    value = source().get("home")
+    return {} if value is None else {"home": value}
+
+
+def load_settings(home: Path | str | None = None) -> Settings:
+    """Read the tree; `home` given by an argument beats `MOFSIM_HOME`."""
+    return Settings() if home is None else Settings(home=Path(home).expanduser().absolute())

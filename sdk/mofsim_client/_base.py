@@ -1,0 +1,53 @@
+"""What every group of calls stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mofsim_client import _settings
+from mofsim_client._documents import StructureInfo
+from mofsim_client._effects import Flow, Item, Op, Request, Upload
+from mofsim_client._protocol import ask, items_of, parse
+
+
+class ClientBase:
+    """`connection` says where the server is."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        home: str | Path | None = None,
+        language: str = "en",
+        timeout_seconds: float = 30.0,
+        max_retries: int = 4,
+    ) -> None:
+        self.connection = _settings.discover(
+            base_url,
+            api_key,
+            home,
+            language=language,
+            timeout_seconds=timeout_seconds,
+            max_retries=max_retries,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.connection.base_url}>"
+
+    def _ask(self, method: str, path: str, **more: Any) -> Op[Any]:
+        return ask(self.connection, Request(method, path, **more))
+
+    def _upload_operation(self, upload: Upload, name: str | None) -> Op[StructureInfo]:
+        form = {"name": name} if name else {}
+        return parse(StructureInfo, (yield from self._ask("POST", "/structures", upload=upload, form=form)))
+
+    def _pages(self, path: str, kind: type[Any]) -> Flow[Any]:
+        page, pages = 1, 1
+        while page <= pages:
+            data = yield from self._ask("GET", path, query={"page": page, "page_size": 100})
+            for item in items_of(data):
+                yield Item(parse(kind, item))
+            pages = data["pagination"]["total_pages"]
+            page += 1

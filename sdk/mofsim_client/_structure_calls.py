@@ -1,0 +1,69 @@
+"""Calls about structures and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mofsim_client._base import ClientBase
+from mofsim_client._documents import StructureInfo
+from mofsim_client._effects import Flow, Op, Upload
+from mofsim_client._exceptions import MOFSimError, StructureError
+from mofsim_client._files import download
+from mofsim_client._methods import call, stream
+from mofsim_client._protocol import items_of, parse
+from mofsim_client._structures import BuiltinName, StructureLike, UploadedId, resolve_structure
+
+
+class StructureCalls(ClientBase):
+    """Uploading, listing and downloading."""
+
+    @call
+    def upload_structure(self, structure: StructureLike, name: str | None = None) -> Op[StructureInfo]:
+        """Upload a structure; the same content again gets the same id.
+
+        Parameters
+        ----------
+        structure
+            A path, an ASE `Atoms` or a pymatgen `Structure`.
+        name
+            Name for people; the file's own if unset.
+        """
+        upload = resolve_structure(structure)
+        if not isinstance(upload, Upload):
+            raise MOFSimError(f"{structure!r} is on the server already.")
+        return (yield from self._upload_operation(upload, name))
+
+    @call
+    def get_structure(self, structure: str | UploadedId | BuiltinName) -> Op[StructureInfo]:
+        """What the server knows about an upload (`struct_…`) or a built-in (its name)."""
+        named = resolve_structure(structure)
+        if isinstance(named, UploadedId):
+            return parse(StructureInfo, (yield from self._ask("GET", f"/structures/{named.file_id}")))
+        builtins = items_of((yield from self._ask("GET", "/structures/builtin")))
+        for item in builtins:
+            if isinstance(named, BuiltinName) and item["name"] == named.name:
+                return parse(StructureInfo, item)
+        names = ", ".join(item["name"] for item in builtins)
+        raise StructureError(f"The server has no built-in {structure!r}; it has {names}.")
+
+    @stream
+    def list_structures(self) -> Flow[StructureInfo]:
+        """Iterate over the uploaded structures, newest first."""
+        return self._pages("/structures", StructureInfo)
+
+    @call
+    def list_builtin_structures(self) -> Op[list[StructureInfo]]:
+        """The structures that come with the server."""
+        data = yield from self._ask("GET", "/structures/builtin")
+        return [parse(StructureInfo, item) for item in items_of(data)]
+
+    @call
+    def download_file(self, file: str, to: str | Path = ".") -> Op[Path]:
+        """Download a file by its id or address; a broken download continues where it stopped.
+
+        Parameters
+        ----------
+        to
+            A folder, where the file keeps the server's name, or the path of the file to write.
+        """
+        return (yield from download(self.connection, file, Path(to)))

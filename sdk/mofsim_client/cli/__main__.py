@@ -1,0 +1,5 @@
+"""`python -m mofsim_client.cli`."""
+
+from mofsim_client.cli import main
+
+main()

@@ -1,0 +1,160 @@
+"""One attempt of a task, as its flow sees it in the pool worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.logging import get_run_logger
+
+from mof_benchmark.errors import MofsimError, NotConvergedError, StoppedError
+from mof_benchmark.schemas import CalculationRequest, CalculationResult
+from mofsim_settings import Settings
+from tasks.dask_runner import StageHandle, submit_stage
+from tasks.database import ReportDatabase, Unavailable
+from tasks.failures import error_document, named
+from tasks.files import file_documents
+from tasks.stage import work_folders
+from tasks.summary import summary_table
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRY_SECONDS = 0.5
+SHOW_AFTER_SECONDS = 0.3
+"""The run's end goes to Prefect's server first."""
+
+
+@dataclass(frozen=True)
+class FlowServices:
+    """What the pool worker gives the flows it runs."""
+
+    settings: Settings
+    database: ReportDatabase
+    kill_host: Callable[[int, str], Awaitable[None]]
+    """Kill the host of a GPU, for a reason; its nanny brings it back."""
+    closing: asyncio.Event
+    """Set when this process is about to end: its runs are given up for another attempt."""
+
+
+services: ContextVar[FlowServices] = ContextVar("mofsim_flow_services")
+
+_shown_later: set[asyncio.Task[None]] = set()
+"""The event loop itself keeps no task alive."""
+
+
+class Attempt:
+    """Runs stages on the attempt's GPU and stores how it ends."""
+
+    def __init__(self, request: CalculationRequest, given: FlowServices) -> None:
+        self.request = request
+        self.stage: str | None = None
+        self._settings = given.settings
+        self._database = given.database
+        self._kill_host = given.kill_host
+        self._closing = given.closing
+
+    async def run(self, stage: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a stage to its end on the attempt's GPU, or take it from an earlier attempt.
+
+        Raises
+        ------
+        MofsimError
+            What the stage raised; `HostLostError` when the host died under it.
+        """
+        self.stage = stage.name
+        handle = await submit_stage(stage, self.request.gpu_id, *args, **kwargs)
+        try:
+            await handle.wait()
+        except asyncio.CancelledError:
+            await self._leave(handle)
+            raise
+        result: R = await handle.result()
+        return result
+
+    async def finish(self, result: CalculationResult) -> None:
+        """Store the result and register its files; the flow has nothing to do afterwards.
+
+        Raises
+        ------
+        NotConvergedError
+            When the request insists on convergence; the result is stored all the same.
+        StoppedError
+            When a newer attempt has taken over.
+        """
+        files = await asyncio.to_thread(
+            file_documents,
+            result.output_files,
+            work_folders(self._settings, self.request),
+            self._settings.storage_root,
+        )
+        document = result.model_dump(mode="json")
+        answer = await self._insist(self._database.result, document, files)
+        if answer == "fenced":
+            raise StoppedError("A newer attempt has taken over.")
+        # Only for people to look at: the run's end does not wait for it.
+        showing = asyncio.create_task(self._show(result))
+        _shown_later.add(showing)
+        showing.add_done_callback(_shown_later.discard)
+        if self.request.require_convergence and not result.converged:
+            raise NotConvergedError("The calculation did not converge; its result is kept.")
+
+    async def fail(self, error: Exception) -> MofsimError:
+        """Store why the attempt failed; answers the error by our name for it."""
+        known = named(error)
+        await self._insist(self._database.error, dict(error_document(known, self.stage)))
+        return known
+
+    async def _insist(self, write: Callable[..., str], *documents: Any) -> str:
+        """Write to the database however long it is away: what was computed must not be lost."""
+        while True:
+            try:
+                return await asyncio.to_thread(write, self.request, *documents)
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _leave(self, handle: StageHandle) -> None:
+        """See a stopped stage off: it ends at its next step, or its host is killed.
+
+        Only then is the device free for another attempt.
+        """
+        if self._closing.is_set():
+            return
+        try:
+            if await handle.is_on_a_host():
+                async with asyncio.timeout(self._settings.scheduling.cancel_grace_seconds):
+                    await handle.wait()
+        except TimeoutError:
+            await self._kill_host(self.request.gpu_id, "a stopped stage did not answer")
+        finally:
+            await handle.forget()
+
+    async def _show(self, result: CalculationResult) -> None:
+        """Show the result in Prefect's UI, as far as Prefect is there."""
+        await asyncio.sleep(SHOW_AFTER_SECONDS)
+        try:
+            await acreate_markdown_artifact(
+                summary_table(self.request, result),
+                key=f"{self.request.task_type}-result",
+                description=f"{self.request.structure.name}, {self.request.model}",
+            )
+        except Exception as error:
+            get_run_logger().warning("The result's artifact could not be stored: %s", error)
+
+
+@asynccontextmanager
+async def attempt_of(request: CalculationRequest) -> AsyncIterator[Attempt]:
+    """The attempt a flow run is; a failure inside is stored before it is raised."""
+    attempt = Attempt(request, services.get())
+    try:
+        yield attempt
+    except StoppedError:
+        raise
+    except Exception as error:
+        raise await attempt.fail(error) from None

@@ -1,0 +1,83 @@
+"""What a stage finds in the process it runs in: warm models, the database, its slot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from distributed import get_worker
+from prefect.context import SyncClientContext
+
+from mof_benchmark.calculators.cache import ModelCache
+from mof_benchmark.calculators.contract import Potential
+from mof_benchmark.schemas import CalculationRequest
+from mofsim_settings import Settings
+from tasks.database import ReportDatabase
+
+PLUGIN_NAME = "mofsim-host"
+"""Name of the Dask worker plugin that holds the host."""
+
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass
+class Host:
+    """One GPU slot's process. One stage, load or unload at a time holds the device."""
+
+    gpu_id: int
+    settings: Settings
+    database: ReportDatabase
+    models: ModelCache
+    device: Device
+    prefect: SyncClientContext
+    """Prefect's task engine takes the client it finds here. Where it finds none it makes two per
+    stage, and each reads all certificates of the machine first."""
+    current: CalculationRequest | None = None
+    """The attempt whose stage is here, waiting for the device or computing."""
+    warm_models: tuple[str, ...] = ()
+    """Names of the loaded models; unlike the cache itself it never waits for one that loads."""
+    _busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def load(self, name: str) -> Potential:
+        """Load a model, or take the warm one; only for whoever holds the device."""
+        try:
+            return self.models.load(name, device=self.device)
+        finally:
+            self.warm_models = tuple(self.models.names())
+
+    def unload(self, name: str) -> None:
+        """Drop a model; only for whoever holds the device."""
+        self.models.unload(name)
+        self.warm_models = tuple(self.models.names())
+
+    @contextmanager
+    def computing(self, request: CalculationRequest, wait: Callable[[], None]) -> Iterator[None]:
+        """Hold the device for a stage; `wait` is called while it is busy and may raise."""
+        self.current = request
+        try:
+            while not self._busy.acquire(timeout=0.2):
+                wait()
+            try:
+                yield
+            finally:
+                self._busy.release()
+        finally:
+            self.current = None
+
+    @contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Hold the device for a load or unload, if it is free now: says whether it is."""
+        free = self._busy.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._busy.release()
+
+
+def this_host() -> Host:
+    """The host whose Dask worker runs the calling stage."""
+    return cast(Host, get_worker().plugins[PLUGIN_NAME].host)

@@ -1,0 +1,33 @@
+"""A pulse tells a live process from a dead, a frozen and a later one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from deployments.pulse import Pulse, read_pulses
+
+
+def test_a_beating_process_is_young_and_found(tmp_path: Path) -> None:
+    pulse = Pulse.of_this_process(2, "worker")
+    pulse.begin(tmp_path)
+    pulse.beat(tmp_path)
+    ((read, age_seconds),) = read_pulses(tmp_path)
+    assert (read, age_seconds < 5.0) == (pulse, True)
+    process = read.process()
+    assert process is not None
+    assert process.pid == os.getpid()
+
+
+def test_another_process_with_the_same_pid_is_not_taken_for_it() -> None:
+    pulse = Pulse.of_this_process(2, "worker")
+    assert replace(pulse, started=pulse.started - 100.0).process() is None
+
+
+def test_a_silent_process_grows_old(tmp_path: Path) -> None:
+    pulse = Pulse.of_this_process(2, "worker")
+    pulse.begin(tmp_path)
+    os.utime(pulse.file(tmp_path), (0, 0))
+    ((_, age_seconds),) = read_pulses(tmp_path)
+    assert age_seconds > 1e9

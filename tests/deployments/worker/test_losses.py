@@ -1,0 +1,59 @@
+"""Every part of the path is killed once; what comes after works."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ase.build import bulk
+
+from tests.deployments.worker.test_stopping import begin_long_run
+from tests.fixtures.execution import START_SECONDS, Execution, wait_until
+
+SALT = bulk("NaCl", "rocksalt", a=5.64)
+
+
+def assert_the_slot_works(execution: Execution) -> None:
+    request = execution.submit(SALT)
+    assert execution.end_of(request, START_SECONDS)["state"]["type"] == "COMPLETED"
+
+
+def test_a_killed_host_fails_its_run_at_once_and_transiently(execution: Execution) -> None:
+    request = begin_long_run(execution)
+    os.kill(execution.slot()["pid"], signal.SIGKILL)
+    assert execution.end_of(request, 20)["state"]["type"] == "FAILED"
+    error = execution.error(request)
+    assert (error["code"], error["transient"]) == (50009, True)
+    assert_the_slot_works(execution)
+
+
+def test_a_killed_worker_leaves_no_run_behind_that_blocks_its_pool(execution: Execution) -> None:
+    request = begin_long_run(execution)
+    execution.processes["worker"].kill()
+    execution.end("worker")
+    assert execution.state(request) == "RUNNING"
+    execution.requeue(request)
+    execution.start_worker()
+    assert execution.end_of(request, START_SECONDS)["state"]["type"] == "CRASHED"
+    assert_the_slot_works(execution)
+
+
+def test_a_killed_prefect_server_loses_no_end_of_a_run(execution: Execution) -> None:
+    request = execution.submit(SALT)
+    wait_until(lambda: execution.state(request) == "RUNNING", 60, "the run's start", every=0.0)
+    execution.processes["prefect"].kill()
+    execution.end("prefect")
+    execution.start_prefect()
+    wait_until(lambda: execution.result(request) is not None, 60, "the result")
+    assert execution.end_of(request)["state"]["type"] == "COMPLETED"
+    assert_the_slot_works(execution)
+
+
+def test_a_killed_scheduler_fails_the_run_transiently_and_the_slot_comes_back(execution: Execution) -> None:
+    request = begin_long_run(execution)
+    execution.processes["scheduler"].kill()
+    execution.end("scheduler")
+    execution.start_scheduler()
+    assert execution.end_of(request)["state"]["type"] == "FAILED"
+    assert execution.error(request)["transient"] is True
+    assert_the_slot_works(execution)

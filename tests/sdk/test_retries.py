@@ -1,0 +1,152 @@
+"""What the client does when the network or the server stumbles."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from mofsim_client import (
+    ConnectionFailedError,
+    DatabaseUnavailableError,
+    IncompatibleServerError,
+    InvalidParameterError,
+    MOFSimClient,
+    RateLimitedError,
+    TaskError,
+)
+
+from tests.sdk.protocol_server import Exchange, serve
+
+ACCEPTED = {"task_id": "task_1", "status": "QUEUED", "position": 1, "estimated_wait_seconds": None}
+
+
+def client_of(url: str, **more: object) -> MOFSimClient:
+    return MOFSimClient(url, "key", **more)  # type: ignore[arg-type]
+
+
+def test_a_submission_whose_answer_was_lost_is_repeated_with_the_same_key() -> None:
+    def answer(exchange: Exchange) -> None:
+        if len(server.asked) < 3:
+            exchange.drop()
+        else:
+            exchange.ok(ACCEPTED, 202)
+
+    with serve(answer) as server, client_of(server.url) as client:
+        task = client.submit_optimization("MOF-5", "sevennet_prod")
+    assert task.id == "task_1"
+    assert len(server.asked) == 3
+    assert len({exchange.headers["Idempotency-Key"] for exchange in server.asked}) == 1
+
+
+def test_two_submissions_have_two_keys() -> None:
+    with serve(lambda exchange: exchange.ok(ACCEPTED, 202)) as server, client_of(server.url) as client:
+        client.submit_optimization("MOF-5", "sevennet_prod")
+        client.submit_optimization("MOF-5", "sevennet_prod")
+    first, second = (exchange.headers["Idempotency-Key"] for exchange in server.asked)
+    assert first != second
+
+
+def test_a_retry_that_could_double_a_task_is_not_repeated() -> None:
+    with (
+        serve(lambda exchange: exchange.drop()) as server,
+        client_of(server.url) as client,
+        pytest.raises(ConnectionFailedError),
+    ):
+        client.retry_task("task_1")
+    assert len(server.asked) == 1
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks() -> None:
+    def answer(exchange: Exchange) -> None:
+        if len(server.asked) == 1:
+            exchange.refuse(429, 40029, Retry_After="1")
+        else:
+            exchange.ok({"task_id": "task_1", "status": "QUEUED"})
+
+    with serve(answer) as server, client_of(server.url) as client:
+        started = time.monotonic()
+        client.get_task("task_1")
+    assert len(server.asked) == 2
+    assert 1.0 <= time.monotonic() - started < 3.0
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for() -> None:
+    with (
+        serve(lambda exchange: exchange.refuse(429, 40029, Retry_After="3600")) as server,
+        client_of(server.url) as client,
+        pytest.raises(RateLimitedError),
+    ):
+        client.get_task("task_1")
+    assert len(server.asked) == 1
+
+
+def test_an_unavailable_server_is_tried_again_and_then_reported() -> None:
+    with (
+        serve(lambda exchange: exchange.refuse(503, 10002)) as server,
+        client_of(server.url, max_retries=2) as client,
+        pytest.raises(DatabaseUnavailableError),
+    ):
+        client.get_task("task_1")
+    assert len(server.asked) == 3
+
+
+def test_an_error_carries_code_detail_field_and_request_id() -> None:
+    with (
+        serve(lambda exchange: exchange.refuse(422, 40002, "too small")) as server,
+        client_of(server.url) as client,
+        pytest.raises(InvalidParameterError, match=r"too small .*parameters\.fmax.*req_t") as caught,
+    ):
+        client.submit_optimization("MOF-5", "sevennet_prod", fmax=-1)
+    error = caught.value
+    assert (error.code, error.status, error.field, error.request_id, error.detail) == (
+        40002,
+        422,
+        "parameters.fmax",
+        "req_t",
+        "too small",
+    )
+
+
+def test_a_code_newer_than_the_client_becomes_its_family() -> None:
+    with (
+        serve(lambda exchange: exchange.refuse(409, 50999)) as server,
+        client_of(server.url) as client,
+        pytest.raises(TaskError) as caught,
+    ):
+        client.get_task("task_1")
+    assert caught.value.code == 50999
+
+
+def test_an_absent_server_is_named_with_the_way_to_start_one() -> None:
+    client = client_of("http://127.0.0.1:9", max_retries=0)
+    with pytest.raises(ConnectionFailedError, match=r"http://127\.0\.0\.1:9 .*mofsim up.*MOFSIM_BASE_URL"):
+        client.get_task("task_1")
+
+
+def test_another_service_at_the_address_is_recognized() -> None:
+    with (
+        serve(lambda exchange: exchange.send(200, {"hello": "world"})) as server,
+        client_of(server.url) as client,
+        pytest.raises(IncompatibleServerError, match="Is this address a mofsim server"),
+    ):
+        client.get_task("task_1")
+
+
+def test_an_answer_of_another_version_is_recognized() -> None:
+    with (
+        serve(lambda exchange: exchange.ok({"id": 7, "state": "ready"})) as server,
+        client_of(server.url) as client,
+        pytest.raises(IncompatibleServerError, match="different versions"),
+    ):
+        client.get_task("task_1")
+
+
+def test_the_key_travels_in_a_header_only() -> None:
+    with (
+        serve(lambda exchange: exchange.ok({"task_id": "task_1", "status": "QUEUED"})) as server,
+        client_of(server.url) as client,
+    ):
+        client.get_task("task_1")
+        assert "key" not in repr(client.connection).replace("api_key", "")
+    assert server.asked[0].headers["Authorization"] == "Bearer key"
+    assert "key" not in server.asked[0].path
