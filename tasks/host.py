@@ -11,7 +11,7 @@ from typing import Literal, cast
 from distributed import get_worker
 from prefect.context import SyncClientContext
 
-from mof_benchmark.calculators.cache import ModelCache
+from mof_benchmark.calculators.cache import ModelCache, release_memory
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.schemas import CalculationRequest
 from mofsim_settings import Settings
@@ -35,6 +35,8 @@ class Host:
     prefect: SyncClientContext
     """Prefect's task engine takes the client it finds here. Where it finds none it makes two per
     stage, and each reads all certificates of the machine first."""
+    free_memory_MB: Callable[[], float | None] = lambda: None
+    """Free memory of the device, as its sensor sees it."""
     current: CalculationRequest | None = None
     """The attempt whose stage is here, waiting for the device or computing."""
     warm_models: tuple[str, ...] = ()
@@ -52,6 +54,22 @@ class Host:
         """Drop a model; only for whoever holds the device."""
         self.models.unload(name)
         self.warm_models = tuple(self.models.names())
+
+    def make_room(self, request: CalculationRequest) -> None:
+        """Drop the models that `request` does not use where its memory asks for it.
+
+        Only for whoever holds the device.
+        """
+        if self._has_room(request):
+            return
+        release_memory()
+        if not self._has_room(request):
+            self.models.keep_only(request.model)
+            self.warm_models = tuple(self.models.names())
+
+    def _has_room(self, request: CalculationRequest) -> bool:
+        needed, free = request.memory_estimate_MB, self.free_memory_MB()
+        return not request.empty_gpu and (needed is None or free is None or needed <= free)
 
     @contextmanager
     def computing(self, request: CalculationRequest, wait: Callable[[], None]) -> Iterator[None]:

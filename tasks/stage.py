@@ -126,6 +126,7 @@ def working(request: CalculationRequest, name: str) -> Iterator[Work]:
                 checkpoints = stages_folder(host.settings, request)
                 workdir.mkdir(parents=True, exist_ok=True)
                 checkpoints.mkdir(parents=True, exist_ok=True)
+                host.make_room(request)
                 monitor.log("INFO", f"Stage {name} begins on GPU {host.gpu_id}.", stage=name)
                 yield Work(host, request, monitor, workdir, checkpoints)
         except Exception as error:

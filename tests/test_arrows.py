@@ -15,6 +15,7 @@ COMPUTE_WITHOUT_TORCH = (
     "mof_benchmark.schemas",
     "mof_benchmark.structures",
     "mof_benchmark.calculators.contract",
+    "mof_benchmark.calculators.footprint",
     "mof_benchmark.calculators.registry",
 )
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +14,19 @@ from api_gateway.database.models import Priority, Task, TaskDuration, TaskStatus
 from mof_benchmark.schemas import TaskType
 from mofsim_settings import Settings
 
-Kind = tuple[TaskType, str]
-"""Task type and model: tasks of one kind are expected to take equally long."""
+
+class Kind(NamedTuple):
+    """Tasks of one kind are expected to take equally long."""
+
+    task_type: TaskType
+    model: str
+    size_class: int = 0
+    """As `size_class` gives it."""
+
+
+def size_class(n_edges: int | None) -> int:
+    """Binary logarithm of the edges, 0 when unknown: neighbours differ by a factor of two."""
+    return max(n_edges or 1, 1).bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -60,21 +72,28 @@ class Forecast:
             self._work[priority] = work
 
     def expected_seconds(self, kind: Kind) -> float | None:
-        """Median of like tasks; of all measured ones for a kind never run; None without any."""
+        """Median of like tasks; told from other sizes, or else from all that was measured."""
         if kind in self.medians:
             return self.medians[kind]
+        others = [other for other in self.medians if other[:2] == kind[:2]]
+        if others:
+            nearest = min(others, key=lambda other: abs(other.size_class - kind.size_class))
+            known = nearest.size_class > 0 and kind.size_class > 0
+            # A force call takes as long as the graph has edges.
+            scale = 2.0 ** (kind.size_class - nearest.size_class) if known else 1.0
+            return self.medians[nearest] * scale
         if not self.medians:
             return None
         ordered = sorted(self.medians.values())
         return ordered[len(ordered) // 2]
 
-    def join(self, priority: Priority, task_type: TaskType, model: str) -> Place:
+    def join(self, priority: Priority, kind: Kind) -> Place:
         """Append a task and return its place."""
         earlier = [p for p in Priority if p <= priority]
         ahead = sum(self._count[p] for p in earlier)
         place = Place(position=ahead + 1, estimated_wait_seconds=self._wait(ahead, earlier))
         self._count[priority] += 1
-        seconds, work = self.expected_seconds((task_type, model)), self._work[priority]
+        seconds, work = self.expected_seconds(kind), self._work[priority]
         self._work[priority] = None if seconds is None or work is None else work + seconds
         return place
 
@@ -100,7 +119,7 @@ _SLOTS = text("""
 """)
 
 _RUNNING = text("""
-    SELECT t.task_type, t.model, extract(epoch FROM clock_timestamp() - a.started_at)::float8
+    SELECT t.task_type, t.model, t.size_class, extract(epoch FROM clock_timestamp() - a.started_at)::float8
     FROM tasks t JOIN task_attempts a ON a.task_id = t.id AND a.attempt = t.attempt
     WHERE t.status IN ('ASSIGNED', 'RUNNING')
 """)
@@ -109,17 +128,18 @@ _RUNNING = text("""
 async def read_forecast(session: AsyncSession, settings: Settings, *, before: Task | None = None) -> Forecast:
     """Read the present queue (only what stands before the task `before`, where given)."""
     queue = (
-        select(Task.priority, Task.task_type, Task.model, func.count())
+        select(Task.priority, Task.task_type, Task.model, Task.size_class, func.count())
         .where(Task.status == TaskStatus.QUEUED)
-        .group_by(Task.priority, Task.task_type, Task.model)
+        .group_by(Task.priority, Task.task_type, Task.model, Task.size_class)
     )
     if before is not None:
         queue = queue.where(tuple_(Task.priority, Task.place) < (before.priority, before.place))
     ahead: dict[Priority, dict[Kind, int]] = defaultdict(dict)
-    for priority, task_type, model, count in await session.execute(queue):
-        ahead[Priority(priority)][task_type, model] = count
+    for priority, task_type, model, size, count in await session.execute(queue):
+        ahead[Priority(priority)][Kind(task_type, model, size)] = count
     medians = {
-        (row.task_type, row.model): row.median_seconds for row in await session.scalars(select(TaskDuration))
+        Kind(row.task_type, row.model, row.size_class): row.median_seconds
+        for row in await session.scalars(select(TaskDuration))
     }
     slots = (
         await session.execute(_SLOTS, {"lost_after_seconds": settings.scheduling.lost_after_seconds})
@@ -131,7 +151,7 @@ async def read_forecast(session: AsyncSession, settings: Settings, *, before: Ta
         usable_slots=slots.usable,
         remaining_seconds=0.0,
     )
-    for task_type, model, elapsed in await session.execute(_RUNNING):
-        expected = forecast.expected_seconds((TaskType(task_type), model)) or 0.0
+    for task_type, model, size, elapsed in await session.execute(_RUNNING):
+        expected = forecast.expected_seconds(Kind(TaskType(task_type), model, size)) or 0.0
         forecast.remaining_seconds += max(expected - (elapsed or 0.0), 0.0)
     return forecast

@@ -40,6 +40,7 @@ _OCCUPANTS = text("""
     FROM task_attempts a
     JOIN tasks t ON t.id = a.task_id
     LEFT JOIN task_durations d ON d.task_type = t.task_type AND d.model = t.model
+        AND d.size_class = t.size_class
     WHERE a.released_at IS NULL
 """)
 
@@ -60,7 +61,15 @@ async def take_picture(session: AsyncSession, settings: Settings) -> Picture:
     # Twice the slots (run and bound ahead), and some that may fit where the first do not.
     limit = 2 * len(slots) + 32
     heads = await session.execute(
-        select(Task.id, Task.attempt, Task.priority, Task.place, Task.model, Task.memory_estimate_MB)
+        select(
+            Task.id,
+            Task.attempt,
+            Task.priority,
+            Task.place,
+            Task.model,
+            Task.memory_estimate_MB,
+            Task.out_of_memory,
+        )
         .where(
             Task.status == TaskStatus.QUEUED,
             or_(Task.not_before.is_(None), Task.not_before <= func.clock_timestamp()),
@@ -76,6 +85,7 @@ async def take_picture(session: AsyncSession, settings: Settings) -> Picture:
             place=head.place,
             model=head.model,
             memory_MB=head.memory_estimate_MB,
+            whole_gpu=head.out_of_memory,
         )
         for head in heads
     ]
@@ -95,7 +105,9 @@ async def _slots(session: AsyncSession, settings: Settings) -> list[Slot]:
         Slot(
             gpu_id=row.gpu_id,
             alive=row.alive,
+            memory_total_MB=row.report.get("memory_total_MB"),
             memory_free_MB=row.report.get("memory_free_MB"),
+            memory_reclaimable_MB=row.report.get("memory_reclaimable_MB") or 0.0,
             temperature_C=row.report.get("temperature_C"),
             utilisation_percent=row.report.get("utilisation_percent"),
             warm_models=frozenset(row.report.get("warm_models") or ()),

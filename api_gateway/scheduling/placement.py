@@ -2,7 +2,8 @@
 
 Order is strict: priority, then place. A task that fits on no free GPU keeps its place and lets the
 next one by, so that no GPU stands idle beside a task it could run. The choice among free GPUs:
-fits in memory, model already warm, not the spare, least loaded, coolest, longest idle.
+fits in memory, model already warm, not the spare, least loaded, coolest, longest idle. A task that
+ran out of memory waits for one of the largest GPUs, which is emptied for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 
 MEMORY_MARGIN_MB = 512.0
 """Free memory that a placement leaves beyond the estimate."""
+
+LARGEST_FRACTION = 0.98
+"""GPUs of one kind differ by a little in the memory they report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class QueuedTask:
     model: str
     memory_MB: float | None = None
     """None: not known, fits anywhere."""
+    whole_gpu: bool = False
+    """It ran out of memory before: its last try has one of the largest GPUs to itself."""
 
     @property
     def critical(self) -> bool:
@@ -50,7 +56,10 @@ class Slot:
     gpu_id: int
     alive: bool
     """Reporting, and reporting that it is well."""
+    memory_total_MB: float | None = None
     memory_free_MB: float | None = None
+    memory_reclaimable_MB: float = 0.0
+    """What the host itself holds and can give back: warm models, freed blocks."""
     temperature_C: float | None = None
     utilisation_percent: float | None = None
     warm_models: frozenset[str] = frozenset()
@@ -99,9 +108,12 @@ def place(queue: Iterable[QueuedTask], slots: Sequence[Slot], rules: Rules) -> l
     for task in queue:
         if not idle and not ending:
             break
+        allowed = [s for s in slots if s.alive and _spare_allows(s, task, rules, standing_in)]
+        holding = {s.gpu_id for s in able_to_hold(task, allowed)}
         for free, ahead in ((idle, False), (ending, True)):
-            open_to_task = [s for s in free.values() if _spare_allows(s, task, rules, standing_in)]
-            fitting = [s for s in open_to_task if fits(task, s)]
+            if task.whole_gpu and ahead:
+                continue
+            fitting = [s for s in free.values() if s.gpu_id in holding]
             if not fitting:
                 continue
             chosen = min(fitting, key=lambda slot: _preference(slot, task, rules, ahead=ahead))
@@ -114,10 +126,19 @@ def place(queue: Iterable[QueuedTask], slots: Sequence[Slot], rules: Rules) -> l
 
 
 def fits(task: QueuedTask, slot: Slot) -> bool:
-    """Whether the estimate and the margin fit in the free memory; what is unknown fits."""
+    """Whether the estimate and the margin fit in what is free or can be freed; the unknown fits."""
     if task.memory_MB is None or slot.memory_free_MB is None:
         return True
-    return task.memory_MB + MEMORY_MARGIN_MB <= slot.memory_free_MB
+    return task.memory_MB + MEMORY_MARGIN_MB <= slot.memory_free_MB + slot.memory_reclaimable_MB
+
+
+def able_to_hold(task: QueuedTask, slots: Sequence[Slot]) -> list[Slot]:
+    """Those of the slots that the task may be put on as far as memory goes."""
+    if not task.whole_gpu:
+        return [slot for slot in slots if fits(task, slot)]
+    # Its estimate has grown beyond what it may really need: only size counts, not what is free.
+    largest = max((slot.memory_total_MB or 0.0 for slot in slots), default=0.0)
+    return [slot for slot in slots if (slot.memory_total_MB or 0.0) >= LARGEST_FRACTION * largest]
 
 
 def _spare_stands_in(slots: Sequence[Slot], rules: Rules) -> bool:
@@ -173,22 +194,26 @@ def _reasons(
     passed_over: dict[str, list[int]] = defaultdict(list)
     for slot in slots:
         if slot.gpu_id not in candidates:
-            passed_over[_why_not(slot, task, taken)].append(slot.gpu_id)
+            passed_over[_why_not(slot, task, taken, rules)].append(slot.gpu_id)
     return {
         "model_warm": task.model in chosen.warm_models,
         "bound_ahead": ahead,
         "spare": chosen.gpu_id == rules.spare_gpu,
         "memory_needed_MB": task.memory_MB,
         "memory_free_MB": chosen.memory_free_MB,
+        "memory_reclaimable_MB": chosen.memory_reclaimable_MB,
+        "whole_gpu": task.whole_gpu,
         "idle_seconds": round(chosen.idle_seconds, 1),
         "candidates": sorted(candidates),
         "passed_over": dict(passed_over),
     }
 
 
-def _why_not(slot: Slot, task: QueuedTask, taken: Set[int]) -> str:
+def _why_not(slot: Slot, task: QueuedTask, taken: Set[int], rules: Rules) -> str:
     if not slot.alive:
         return "not alive"
     if slot.occupants or slot.gpu_id in taken:
         return "busy"
-    return "spare" if fits(task, slot) else "too little memory"
+    if slot.gpu_id == rules.spare_gpu and fits(task, slot):
+        return "spare"
+    return "too little memory"

@@ -194,5 +194,7 @@ def run_order(task: Task) -> RunOrder:
         parameters=task.parameters,
         require_convergence=task.require_convergence,
         request_id=task.request_id,
+        memory_estimate_MB=task.memory_estimate_MB,
+        empty_gpu=task.out_of_memory,
     )
     return RunOrder(request=request, priority=task.priority, tags=tuple(task.tags))

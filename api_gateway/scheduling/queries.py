@@ -123,16 +123,17 @@ BOUND_RUNS = text(f"""
 """)  # noqa: S608
 
 MEASURE = text("""
-    INSERT INTO task_durations (task_type, model, median_seconds, samples)
-    SELECT task_type, model, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds), count(*)
+    INSERT INTO task_durations (task_type, model, size_class, median_seconds, samples)
+    SELECT task_type, model, size_class, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds), count(*)
     FROM (
-        SELECT t.task_type, t.model, extract(epoch FROM a.ended_at - a.started_at)::float8 AS seconds
+        SELECT t.task_type, t.model, t.size_class,
+            extract(epoch FROM a.ended_at - a.started_at)::float8 AS seconds
         FROM tasks t JOIN task_attempts a ON a.task_id = t.id AND a.attempt = t.attempt
         WHERE t.status = 'COMPLETED' ORDER BY t.ended_at DESC LIMIT 500
     ) recent
     WHERE seconds >= 0
-    GROUP BY task_type, model
-    ON CONFLICT (task_type, model) DO UPDATE SET
+    GROUP BY task_type, model, size_class
+    ON CONFLICT (task_type, model, size_class) DO UPDATE SET
         median_seconds = excluded.median_seconds, samples = excluded.samples,
         updated_at = excluded.updated_at
 """)

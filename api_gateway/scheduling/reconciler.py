@@ -20,7 +20,7 @@ from api_gateway.database import Database
 from api_gateway.database.models import AttemptOutcome, StopReason, Task, TaskAttempt
 from api_gateway.errors import OrchestratorUnavailableError
 from api_gateway.orchestrator import AttemptKey, Orchestrator, OrchestratorRefusedError, RunState
-from api_gateway.scheduling import queries, transitions
+from api_gateway.scheduling import memory, queries, transitions
 from api_gateway.scheduling.follower import Follower
 from api_gateway.scheduling.service import request_stop
 from api_gateway.scheduling.stopper import pass_on_stop
@@ -37,7 +37,7 @@ before silence means anything."""
 
 
 class Reconciler:
-    """Timeouts, lost workers, stops that lead nowhere, open runs, silent hosts, measured durations."""
+    """Timeouts, lost workers, stops that lead nowhere, open runs, silent hosts, what finished tasks tell."""
 
     def __init__(self, database: Database, orchestrator: Orchestrator, settings: Settings) -> None:
         self._database = database
@@ -63,7 +63,7 @@ class Reconciler:
         steps: list[Callable[[], Awaitable[None]]] = [
             self.stop_overdue,
             self.end_stops_without_answer,
-            self.measure_durations,
+            self.measure,
         ]
         if self._steady:
             steps += [self.give_up_lost, self.unbind_overtaken, self.condemn_hosts]
@@ -166,12 +166,13 @@ class Reconciler:
             elif news is not None and news.state is RunState.PENDING and row["old"]:
                 await self._lose(key, "its run was never started by the worker that took it")
 
-    async def measure_durations(self) -> None:
-        """Keep the medians of like tasks up to date."""
+    async def measure(self) -> None:
+        """Keep durations and memory of like tasks up to date."""
         async with self._database.begin() as session:
             newest = await session.scalar(select(func.max(Task.ended_at)).where(Task.status == "COMPLETED"))
             if newest != self._measured_until:
                 await session.execute(queries.MEASURE)
+                await memory.calibrate(session)
                 self._measured_until = newest
 
     async def _lose(self, key: AttemptKey, why: str) -> None:

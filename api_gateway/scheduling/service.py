@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.database.models import Priority, StopReason, Task, TaskStatus
-from api_gateway.scheduling.estimates import Forecast, read_forecast
+from api_gateway.scheduling.estimates import Forecast, Kind, read_forecast, size_class
 from mof_benchmark.identifiers import new_id
 from mof_benchmark.schemas import StructureInput, TaskType
 from mofsim_settings import Settings
@@ -42,6 +42,8 @@ class NewTask:
     structure: StructureInput
     parameters: dict[str, Any]
     n_atoms: int | None = None
+    n_edges: int | None = None
+    """Of the largest cell that is evaluated."""
     options: dict[str, Any] = field(default_factory=dict)
     """As they were given, without secrets: shown, and used by a retry."""
     require_convergence: bool = False
@@ -108,7 +110,7 @@ class QueueService:
             Accepted(
                 task_id=row["id"],
                 status=TaskStatus.QUEUED,
-                position=(place := forecast.join(task.priority, task.task_type, task.model)).position,
+                position=(place := forecast.join(task.priority, _kind(task))).position,
                 estimated_wait_seconds=place.estimated_wait_seconds,
             )
             for task, row in zip(tasks, rows, strict=True)
@@ -141,7 +143,7 @@ class QueueService:
         if task.status is not TaskStatus.QUEUED:
             return None
         forecast = await read_forecast(session, self._settings, before=task)
-        place = forecast.join(Priority(task.priority), task.task_type, task.model)
+        place = forecast.join(Priority(task.priority), Kind(task.task_type, task.model, task.size_class))
         return Accepted(
             task_id=task.id,
             status=task.status,
@@ -169,6 +171,8 @@ class QueueService:
             "structure_id": task.structure.structure_id,
             "structure": task.structure.model_dump(mode="json"),
             "n_atoms": task.n_atoms,
+            "n_edges": task.n_edges,
+            "size_class": size_class(task.n_edges),
             "parameters": task.parameters,
             "options": task.options,
             "require_convergence": task.require_convergence,
@@ -187,6 +191,10 @@ class QueueService:
             "notify_retry_times": notification.retry_times if notification else 3,
             "notify_retry_interval_seconds": (notification.retry_interval_seconds if notification else 10.0),
         }
+
+
+def _kind(task: NewTask) -> Kind:
+    return Kind(task.task_type, task.model, size_class(task.n_edges))
 
 
 async def request_stop(session: AsyncSession, task: Task, reason: StopReason) -> None:

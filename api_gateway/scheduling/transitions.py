@@ -23,8 +23,9 @@ from api_gateway.database.models import (
 )
 from api_gateway.errors import TaskTimedOutError, WorkerLostError
 from api_gateway.orchestrator import AttemptKey, RunNews, RunState
+from api_gateway.scheduling.memory import GROWTH_AFTER_OUT_OF_MEMORY
 from api_gateway.scheduling.service import request_stop
-from mof_benchmark.errors import CalculationFailedError, MofsimError, StoppedError
+from mof_benchmark.errors import CalculationFailedError, MofsimError, OutOfMemoryError, StoppedError
 from mofsim_settings import SchedulingSettings
 
 log = structlog.get_logger("gateway.scheduling")
@@ -146,6 +147,13 @@ def _failed(task: Task, attempt: TaskAttempt, message: str, settings: Scheduling
         stop(task, attempt)
         return
     error = attempt.error or error_document(CalculationFailedError(message or "the flow failed"))
+    if error.get("code") == OutOfMemoryError.code and not task.out_of_memory:
+        task.out_of_memory = True
+        if task.memory_estimate_MB is not None:
+            task.memory_estimate_MB *= GROWTH_AFTER_OUT_OF_MEMORY
+        why = f"{error.get('detail')}; once more on an emptied GPU"
+        _queue_again(task, attempt, AttemptOutcome.FAILED, why, setback=False)
+        return
     if error.get("transient") and task.setbacks + 1 < settings.max_attempts:
         why = f"{error.get('type')}: {error.get('detail')}"
         _queue_again(task, attempt, AttemptOutcome.FAILED, why, setback=True)

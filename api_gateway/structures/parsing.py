@@ -19,6 +19,7 @@ from mof_benchmark.errors import InvalidParameterError
 from mof_benchmark.schemas.structure import StructureFormat, StructureSummary
 from mof_benchmark.structures import builtin, reading
 from mof_benchmark.structures.builtin import BuiltinInfo
+from mof_benchmark.structures.neighbours import count_neighbours
 from mof_benchmark.structures.summary import summarize
 from mof_benchmark.structures.writing import write_canonical
 
@@ -35,6 +36,8 @@ class ParsedFile:
     warnings: tuple[str, ...]
     sha256: str
     """Digest of the canonical text."""
+    neighbours: dict[float, int]
+    """Ordered pairs of atoms within each of some radii, Å."""
 
 
 def parse_file(source: Path, format_hint: str | None, canonical: Path) -> ParsedFile:
@@ -53,6 +56,7 @@ def parse_file(source: Path, format_hint: str | None, canonical: Path) -> Parsed
         elements=_elements(parsed.atoms),
         warnings=tuple(parsed.warnings),
         sha256=write_canonical(parsed.atoms, canonical),
+        neighbours=count_neighbours(parsed.atoms),
     )
 
 
@@ -74,7 +78,12 @@ def build_builtin(name: str, canonical: Path) -> ParsedFile:
     digest = write_canonical(atoms, draft)
     draft.replace(canonical)
     return ParsedFile(
-        format="extxyz", summary=summarize(atoms), elements=_elements(atoms), warnings=(), sha256=digest
+        format="extxyz",
+        summary=summarize(atoms),
+        elements=_elements(atoms),
+        warnings=(),
+        sha256=digest,
+        neighbours=count_neighbours(atoms),
     )
 
 

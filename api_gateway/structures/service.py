@@ -36,6 +36,8 @@ class UsableStructure:
     input: StructureInput
     elements: tuple[str, ...]
     n_atoms: int
+    neighbours: dict[float, int] | None
+    """Ordered pairs of atoms within each of some radii, Å; None when they were never counted."""
 
 
 def safe_suffix(file_name: str) -> str:
@@ -99,6 +101,7 @@ class StructureService:
                 space_group=summary.space_group,
                 cell_parameters=summary.cell_parameters and summary.cell_parameters.model_dump(),
                 density_g_cm3=summary.density_g_cm3,
+                neighbours={str(radius): count for radius, count in parsed.neighbours.items()},
                 warnings=list(parsed.warnings),
                 api_key_id=caller.key_id,
             )
@@ -177,6 +180,7 @@ class StructureService:
             ),
             parsed.elements,
             parsed.summary.n_atoms,
+            parsed.neighbours,
         )
 
 
@@ -188,6 +192,9 @@ def usable(structure: Structure) -> UsableStructure:
         ),
         tuple(structure.elements),
         structure.n_atoms,
+        None
+        if structure.neighbours is None
+        else {float(radius): count for radius, count in structure.neighbours.items()},
     )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from api_gateway.database.models import GpuSlot, Priority
+from api_gateway.scheduling.estimates import Kind
 from api_gateway.services import Services
 from api_gateway.system import repository
 from api_gateway.system.schemas import ConfigView, GpuView, QueueView, RunningTask
@@ -26,7 +27,7 @@ async def queue(services: Services) -> QueueView:
         by_priority = await repository.queued_by_priority(session)
         oldest = await repository.oldest_queued_at(session)
         forecast = await services.queue.forecast(session)
-    newcomer = forecast.join(Priority.NORMAL, TaskType.OPTIMIZATION, "")
+    newcomer = forecast.join(Priority.NORMAL, Kind(TaskType.OPTIMIZATION, ""))
     return QueueView(
         counts=counts,
         queued_by_priority={priority.name: count for priority, count in by_priority.items()},

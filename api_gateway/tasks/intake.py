@@ -12,6 +12,7 @@ from api_gateway.auth.guard import Caller
 from api_gateway.database import SecretBox
 from api_gateway.database.models import Priority
 from api_gateway.errors import StructureNotFoundError
+from api_gateway.scheduling.memory import MemoryGuard, read_guard
 from api_gateway.scheduling.service import NewTask, Notification
 from api_gateway.structures import repository as structures
 from api_gateway.structures.service import StructureService, UsableStructure, usable
@@ -101,6 +102,7 @@ class Intake:
             if isinstance(submission.structure, UploadedStructure) and index not in refused
         }
         found = await structures.find_for_use(session, uploads.values()) if uploads else {}
+        guard = await read_guard(session, self._settings)
         tasks = []
         for index, submission in enumerate(self._submissions):
             if index in refused:
@@ -114,7 +116,7 @@ class Intake:
                     self._usable[index] = usable(found[uploads[index]])
                 structure = self._usable[index]
                 _check_elements(self._model(submission.model), structure.elements)
-                tasks.append(self._task(submission, structure))
+                tasks.append(self._task(submission, structure, guard))
             except MofsimError as error:
                 self.wrong.append(Wrong(index, error))
         self.wrong.sort(key=lambda wrong: wrong.position)
@@ -172,15 +174,25 @@ class Intake:
             raise found
         return found
 
-    def _task(self, submission: Submission, structure: UsableStructure) -> NewTask:
+    def _task(self, submission: Submission, structure: UsableStructure, guard: MemoryGuard) -> NewTask:
         options = submission.options
+        parameters = submission.parameters.model_dump(mode="json")
+        estimate = guard.estimate(
+            self._model(submission.model),
+            submission.task_type,
+            parameters,
+            n_atoms=structure.n_atoms,
+            neighbours=structure.neighbours,
+        )
         shown = options.model_dump(mode="json", exclude={"notify_secret", "callback"}, exclude_none=True)
         return NewTask(
             task_type=submission.task_type,
             model=submission.model,
             structure=structure.input,
-            parameters=submission.parameters.model_dump(mode="json"),
+            parameters=parameters,
             n_atoms=structure.n_atoms,
+            n_edges=estimate.n_edges,
+            memory_estimate_MB=estimate.memory_MB,
             options=shown,
             require_convergence=options.require_convergence,
             priority=Priority[options.priority],

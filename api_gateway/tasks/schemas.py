@@ -229,6 +229,8 @@ class TaskView(TaskSummary):
     parameters: dict[str, Any]
     options: dict[str, Any] = Field(description="As given, without secrets.")
     n_atoms: int | None
+    n_edges: int | None = Field(description="Edges of the model's graph of the largest cell.")
+    memory_estimate_MB: float | None = Field(description="Expected peak memory; null when unknown.")
     retry_of: str | None
     request_id: str
     position: int | None = Field(description="Place in the queue, from 1, while queued.")

@@ -70,6 +70,8 @@ class TaskService:
             parameters=task.parameters,
             options=task.options,
             n_atoms=task.n_atoms,
+            n_edges=task.n_edges,
+            memory_estimate_MB=task.memory_estimate_MB,
             retry_of=task.retry_of,
             request_id=task.request_id,
             position=outlook.position if outlook else None,

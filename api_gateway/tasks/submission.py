@@ -215,6 +215,7 @@ def _again(task: Task) -> NewTask:
         structure=StructureInput.model_validate(task.structure),
         parameters=task.parameters,
         n_atoms=task.n_atoms,
+        n_edges=task.n_edges,
         options=task.options,
         require_convergence=task.require_convergence,
         priority=Priority(task.priority),

@@ -38,6 +38,7 @@ class HostPlugin(WorkerPlugin):
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         settings = load_settings()
         device = choose_device(settings)
+        sensor = self._sensor(settings, device)
         self.host = Host(
             gpu_id=self._gpu_id,
             settings=settings,
@@ -45,10 +46,11 @@ class HostPlugin(WorkerPlugin):
             models=ModelCache(settings.compute.warm_models_per_gpu, models_dir=settings.models_dir),
             device=device,
             prefect=open_prefect_client(),
+            free_memory_MB=lambda: sensor.read().memory_free_MB,
         )
         self.control = Control(
             self.host,
-            self._sensor(settings, device),
+            sensor,
             boot_id=uuid4().hex,
             dask_address=worker.address,
             pulses=settings.run_dir / "hosts",

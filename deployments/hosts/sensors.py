@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ class Reading:
     device: str
     memory_total_MB: float | None = None
     memory_free_MB: float | None = None
+    memory_reclaimable_MB: float = 0.0
+    """What this process holds and can give to a calculation: warm models, freed blocks."""
     temperature_C: float | None = None
     utilisation_percent: float | None = None
     simulated: bool = False
@@ -41,6 +44,7 @@ class CpuSensor:
             device="cpu",
             memory_total_MB=memory.total / 1e6,
             memory_free_MB=memory.available / 1e6,
+            memory_reclaimable_MB=psutil.Process().memory_info().rss / 1e6,
             utilisation_percent=psutil.cpu_percent(),
         )
 
@@ -73,6 +77,7 @@ class NvmlSensor:
             device=pynvml.nvmlDeviceGetName(handle),
             memory_total_MB=memory.total / 1e6,
             memory_free_MB=memory.free / 1e6,
+            memory_reclaimable_MB=_reserved_by_torch_MB(),
             temperature_C=_if_known(
                 lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)
             ),
@@ -87,6 +92,13 @@ class NvmlSensor:
             else pynvml.nvmlDeviceGetHandleByUUID(self._device)
         )
         return self._handle
+
+
+def _reserved_by_torch_MB() -> float:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0.0
+    return float(torch.cuda.memory_reserved()) / 1e6
 
 
 def _if_known(ask: Any) -> float | None:
@@ -104,6 +116,7 @@ class Simulation(BaseModel):
 
     memory_total_MB: float = 80_000.0
     memory_free_MB: float = 78_000.0
+    memory_reclaimable_MB: float = 0.0
     temperature_C: float = 40.0
     utilisation_percent: float = 0.0
     lost: bool = False
@@ -136,6 +149,7 @@ class SimulatedSensor:
             device=self._name,
             memory_total_MB=shown.memory_total_MB,
             memory_free_MB=shown.memory_free_MB,
+            memory_reclaimable_MB=shown.memory_reclaimable_MB,
             temperature_C=shown.temperature_C,
             utilisation_percent=shown.utilisation_percent,
             simulated=True,

@@ -62,12 +62,20 @@ class ModelCache:
                 # Room is made before loading, so that a device never holds one model too many.
                 while len(self._potentials) >= self._budget:
                     self._potentials.popitem(last=False)
-                    _release_memory()
+                    release_memory()
                 self._potentials[key] = load_potential(
                     name, device=device, dtype=key.dtype, models_dir=self._models_dir
                 )
             self._potentials.move_to_end(key)
             return self._potentials[key]
+
+    def keep_only(self, name: str) -> list[str]:
+        """Drop every other model; says which, least recently used first."""
+        with self._lock:
+            others = [other for other in self.names() if other != name]
+            for other in others:
+                self.unload(other)
+            return others
 
     def unload(self, name: str) -> bool:
         """Drop a model in every precision; says whether it was loaded."""
@@ -75,11 +83,12 @@ class ModelCache:
             mine = [key for key in self._potentials if key.name == name]
             for key in mine:
                 del self._potentials[key]
-            _release_memory()
+            release_memory()
             return bool(mine)
 
 
-def _release_memory() -> None:
+def release_memory() -> None:
+    """Give freed blocks back to the device."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

@@ -14,6 +14,7 @@ from ase import Atoms, units
 
 PARAMETERS: dict[str, float] = {"s6": 1.0, "s8": 0.7875, "s9": 0.0, "a1": 0.4289, "a2": 4.4407, "alp": 14.0}
 """Becke-Johnson damping for PBE; `s9` 0 leaves the three-body term out."""
+MAX_ATOMS_ON_GPU = 5000
 CUTOFF_BOHR = 40.0
 """Pairs and coordination numbers; the library's own 60 Bohr would shift energies by 0.09 meV/atom."""
 
@@ -84,20 +85,28 @@ class CpuDispersion:
 
 
 class CudaDispersion:
-    """torch-dftd on the GPU, in double precision so that totals are not quantised."""
+    """torch-dftd on the GPU, in double precision so that totals are not quantised.
+
+    It holds all pairs within 40 Bohr at once, some thousand for each atom, so a large structure is
+    left to simple-dftd3 on the CPU, whose numbers are the same.
+    """
 
     def __init__(self, device: str) -> None:
         import torch
         from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
+        self._of_large: CpuDispersion | None = None
         self._calculator = TorchDFTD3Calculator(
             device=device, damping="bj", xc="pbe", cutoff=CUTOFF_BOHR * units.Bohr, dtype=torch.float64
         )
 
     def settings(self) -> dict[str, float | str]:
-        return _settings("torch-dftd")
+        return _settings("torch-dftd") if self._of_large is None else self._of_large.settings()
 
     def evaluate(self, atoms: Atoms) -> dict[str, Any]:
+        if len(atoms) > MAX_ATOMS_ON_GPU:
+            self._of_large = self._of_large or CpuDispersion()
+            return self._of_large.evaluate(atoms)
         self._calculator.results = {}
         self._calculator.calculate(atoms, ["energy", "forces", "stress"])
         names = ("energy", "forces", "stress")

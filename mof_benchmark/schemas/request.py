@@ -29,4 +29,6 @@ class CalculationRequest(Document):
     structure: StructureInput
     parameters: dict[str, Any] = Field(description="Validated parameters of the task type.")
     require_convergence: bool = Field(False, description="Fail with 50006 instead of flagging.")
+    memory_estimate_MB: float | None = Field(None, description="Expected peak memory; unset: unknown.")
+    empty_gpu: bool = Field(False, description="Give the calculation the GPU's whole memory.")
     request_id: str = Field(description="`req_…` of the submission, carried into every log line.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from mof_benchmark.errors import InvalidFileError
+from mof_benchmark.structures.neighbours import with_images
 
 Indices = npt.NDArray[np.intp]
 Distances = npt.NDArray[np.float64]
@@ -134,9 +134,6 @@ def _overlap_warnings(atoms: Atoms) -> list[str]:
 def close_pairs(atoms: Atoms, cutoff_A: float) -> tuple[Indices, Indices, Distances]:
     """Every pair of atoms closer than `cutoff_A`, periodic images included, each once.
 
-    A tree instead of ASE's bins: one stray atom far away puts all others into one bin, and with them
-    every pair of them into memory.
-
     Raises
     ------
     InvalidFileError
@@ -145,18 +142,7 @@ def close_pairs(atoms: Atoms, cutoff_A: float) -> tuple[Indices, Indices, Distan
     # Half a second of scipy at import, which processes that read no structure need not pay.
     from scipy.spatial import cKDTree
 
-    positions, ghosts, owners = atoms.positions, atoms.positions, np.arange(len(atoms))
-    if atoms.pbc.all():
-        scaled = atoms.get_scaled_positions(wrap=True)
-        margin = cutoff_A * np.linalg.norm(np.linalg.inv(atoms.cell[:]), axis=0)
-        positions = scaled @ atoms.cell[:]
-        near, kept = [], []
-        for shift in itertools.product(*(range(-n, n + 1) for n in np.ceil(margin).astype(int))):
-            image = scaled + shift
-            inside = ((image > -margin) & (image < 1 + margin)).all(axis=1)
-            near.append(image[inside])
-            kept.append(np.flatnonzero(inside))
-        ghosts, owners = np.concatenate(near) @ atoms.cell[:], np.concatenate(kept)
+    positions, ghosts, owners = with_images(atoms, cutoff_A)
     tree, other = cKDTree(positions), cKDTree(ghosts)
     if tree.count_neighbors(other, cutoff_A) > MOST_NEIGHBOURS * len(atoms):
         raise InvalidFileError("The atoms lie on top of each other: their coordinates are no structure.")

@@ -41,6 +41,8 @@ class Structure(Base):
     space_group: Mapped[str | None]
     cell_parameters: Mapped[Json | None]
     density_g_cm3: Mapped[float | None]
+    neighbours: Mapped[Json | None]
+    """Ordered pairs of atoms within each of some radii, `{"5.0": 1674}`: what memory is told from."""
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     api_key_id: Mapped[Identifier | None] = mapped_column(ForeignKey("api_keys.id"))
     created_at: Mapped[CreatedAt]

@@ -123,6 +123,10 @@ class Task(Base):
     structure: Mapped[Json]
     """`mof_benchmark.schemas.StructureInput`."""
     n_atoms: Mapped[int | None]
+    n_edges: Mapped[int | None] = mapped_column(BigInteger)
+    """Edges of the model's graph of the largest cell that is evaluated."""
+    size_class: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Tasks of one class are alike in size: the binary logarithm of `n_edges`, 0 when unknown."""
     parameters: Mapped[Json]
     options: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     """Options as they were given, without secrets, for showing and for a retry."""
@@ -131,6 +135,8 @@ class Task(Base):
     timeout_seconds: Mapped[int]
     tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     memory_estimate_MB: Mapped[float | None]
+    out_of_memory: Mapped[bool] = mapped_column(server_default=text("false"))
+    """It ran out of memory once: its last try has an emptied GPU to itself."""
     batch_id: Mapped[Identifier | None] = mapped_column(ForeignKey("batches.id"))
     retry_of: Mapped[Identifier | None]
     api_key_id: Mapped[Identifier | None] = mapped_column(ForeignKey("api_keys.id"))
@@ -269,6 +275,28 @@ class TaskDuration(Base):
 
     task_type: Mapped[TaskType] = mapped_column(text_enum(TaskType, "task_type"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
+    size_class: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"), primary_key=True)
     median_seconds: Mapped[float]
+    samples: Mapped[int]
+    updated_at: Mapped[CreatedAt]
+
+
+class DeviceKind(StrEnum):
+    """Where a peak of memory was measured."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class MemoryCalibration(Base):
+    """What finished tasks say of the memory of their like; kept by the reconciler."""
+
+    __tablename__ = "memory_calibrations"
+
+    task_type: Mapped[TaskType] = mapped_column(text_enum(TaskType, "task_type"), primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[DeviceKind] = mapped_column(text_enum(DeviceKind, "device"), primary_key=True)
+    base_MB: Mapped[float]
+    kB_per_edge: Mapped[float]
     samples: Mapped[int]
     updated_at: Mapped[CreatedAt]

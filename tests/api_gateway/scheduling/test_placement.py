@@ -253,6 +253,21 @@ def test_a_task_too_big_for_the_free_gpus_lets_the_next_one_by() -> None:
     assert gpus(place(queue, slots, RULES)) == {"task_2": 0}
 
 
+def test_memory_that_the_host_can_give_back_counts_as_free() -> None:
+    held = slot(0, memory_free_MB=8000.0, memory_reclaimable_MB=13000.0)
+    assert gpus(place([task(1, memory_MB=20000.0)], [held], RULES)) == {"task_1": 0}
+    assert gpus(place([task(1, memory_MB=21000.0)], [held], RULES)) == {}
+
+
+def test_a_task_that_ran_out_of_memory_waits_for_one_of_the_largest_gpus_and_takes_it_whole() -> None:
+    unlucky = replace(task(1, memory_MB=99_000.0), whole_gpu=True)
+    small = slot(0, memory_total_MB=24_000.0, memory_free_MB=24_000.0)
+    large = slot(1, memory_total_MB=80_000.0, memory_free_MB=10_000.0)
+    assert gpus(place([unlucky], [small, large], RULES)) == {"task_1": 1}
+    assert gpus(place([unlucky], [small, replace(large, occupants=(ENDING,))], RULES)) == {}
+    assert gpus(place([unlucky], [small, replace(large, alive=False)], RULES)) == {"task_1": 0}
+
+
 def test_the_spare_takes_critical_tasks_only_while_every_other_gpu_lives() -> None:
     rules = replace(RULES, slots=2, spare_gpu=1)
     busy = slot(0, occupants=(LONG,))

@@ -120,6 +120,27 @@ async def test_position_and_wait_follow_priority_place_and_measured_durations(
         assert await service.queue_length(session) == 3
 
 
+async def test_a_wait_is_told_from_tasks_of_the_same_size_or_scaled_from_another(
+    database: Database, settings: Settings, sql: Sql
+) -> None:
+    sql.run(
+        "INSERT INTO task_durations (task_type, model, size_class, median_seconds, samples) VALUES"
+        " ('single-point-energy', 'sevennet_prod', 10, 3, 9),"
+        " ('single-point-energy', 'sevennet_prod', 14, 50, 9)"
+    )
+    sql.slot_report(0)
+    (running,) = await submit(database, settings, new_task(n_edges=1 << 10))
+    sql.bind(running)
+    async with database.begin() as session:
+        waits = [
+            accepted.estimated_wait_seconds
+            for accepted in await QueueService(settings).submit(
+                session, [new_task(n_edges=1 << size) for size in (14, 15, 9, 9)], request_id="req_1"
+            )
+        ]
+    assert waits == pytest.approx([3, 53, 153, 154.5])
+
+
 async def test_a_task_that_finds_an_idle_gpu_waits_for_nothing(
     database: Database, settings: Settings, sql: Sql
 ) -> None:

@@ -173,3 +173,27 @@ async def test_news_of_a_fenced_attempt_only_closes_its_run(tell: Any, task_id: 
     assert not await tell(task_id, RunState.COMPLETED, 1)
     assert sql.status(task_id) == "QUEUED"
     assert sql.attempt(task_id)["run_ended_at"] is not None
+
+
+OUT_OF_MEMORY = {
+    "code": 50007, "type": "OutOfMemoryError", "detail": "too big", "stage": "relax", "transient": False
+}  # fmt: skip
+
+
+async def test_a_task_out_of_memory_is_tried_once_more_with_a_larger_estimate_on_an_emptied_gpu(
+    tell: Any, task_id: str, sql: Sql
+) -> None:
+    sql.run('UPDATE tasks SET "memory_estimate_MB" = 1000 WHERE id = %s', task_id)
+    sql.call("attempt_error", task_id, 1, OUT_OF_MEMORY)
+    await tell(task_id, RunState.FAILED)
+    task = sql.task(task_id)
+    assert (task["status"], task["attempt"], task["setbacks"]) == ("QUEUED", 2, 0)
+    assert (task["out_of_memory"], task["memory_estimate_MB"]) == (True, 1500)
+    assert "emptied" in task["status_reason"]
+
+    sql.bind(task_id)
+    sql.start(task_id)
+    sql.call("attempt_error", task_id, 2, OUT_OF_MEMORY)
+    await tell(task_id, RunState.FAILED, 2)
+    assert sql.status(task_id) == "FAILED"
+    assert sql.task(task_id)["error"]["code"] == 50007

@@ -239,3 +239,28 @@ def test_a_batch_is_neither_empty_nor_endless(client: httpx.Client, count: int) 
 
 def test_an_unknown_batch_is_30003(client: httpx.Client) -> None:
     error_of(client.get("/tasks/batches/batch_x"), 404, 30003)
+
+
+def test_a_structure_that_fits_no_gpu_is_30016_and_leaves_nothing(client: httpx.Client, sql: Sql) -> None:
+    sql.slot_report(0, device="NVIDIA H200", memory_total_MB=2_000, memory_free_MB=2_000)
+    before = sql.row("SELECT count(*) FROM tasks")
+    body = submission(structure=builtin("MOF-5"), parameters={"supercell": [4, 4, 4]})
+    error = error_of(client.post("/tasks/stability", json=body), 422, 30016)
+    assert "2.0 GB" in error["detail"]
+    assert error["field"] == "structure"
+    assert sql.row("SELECT count(*) FROM tasks") == before
+
+
+@pytest.mark.parametrize("source", ["builtin", "upload", "inline"])
+def test_the_memory_a_task_will_need_is_stored_and_shown(client: httpx.Client, sql: Sql, source: str) -> None:
+    sql.slot_report(0, device="NVIDIA H200", memory_total_MB=80_000)
+    content = xyz("C 0 0 0", "O 1.1 0 0")
+    structure = {
+        "builtin": lambda: builtin("Mg-MOF-74"),
+        "upload": lambda: {"source": "upload", "file_id": upload(client, content).json()["data"]["file_id"]},
+        "inline": lambda: inline(content),
+    }[source]()
+    shown = data_of(client.get(f"/tasks/{submit(client, structure=structure)}"))
+    edges = 1674 if source == "builtin" else 2
+    assert shown["n_edges"] == edges
+    assert shown["memory_estimate_MB"] == pytest.approx(500 + 0.15 * edges, abs=0.1)

@@ -33,6 +33,14 @@ def test_the_least_recently_used_model_or_precision_leaves_first(tmp_path: Path)
     assert cache.names() == []
 
 
+def test_room_is_made_by_dropping_every_other_model(tmp_path: Path) -> None:
+    cache = ModelCache(2, models_dir=tmp_path)
+    kept = cache.load("sevennet_prod")
+    cache.load("sevennet_prod_nod3")
+    assert cache.keep_only("sevennet_prod") == ["sevennet_prod_nod3"]
+    assert cache.load("sevennet_prod") is kept
+
+
 def test_a_model_that_cannot_be_loaded_leaves_the_cache_as_it_was(tmp_path: Path) -> None:
     cache = ModelCache(1, models_dir=tmp_path)
     with pytest.raises(ModelNotFoundError):
