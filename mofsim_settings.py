@@ -106,6 +106,10 @@ class GatewaySettings(Section):
         6000, ge=1, description="Requests a minute of a key without its own limit."
     )
     metrics_public: bool = Field(True, description="Serve /metrics without a key.")
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description="Origins whose web pages may call the gateway (`https://lab.example`).",
+    )
     webhook_allowed_hosts: tuple[str, ...] = Field(
         (), description="Hosts webhooks may reach although they resolve to private addresses."
     )

@@ -7,16 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from api_gateway import __version__, error_handlers
+from api_gateway import __version__, documentation, error_handlers
 from api_gateway.auth.guard import Guard
 from api_gateway.database import Database, SecretBox
-from api_gateway.documentation import DESCRIPTION, TAGS
+from api_gateway.documentation.text import DESCRIPTION, TAGS
 from api_gateway.files.endpoints import router as files
 from api_gateway.listener import TaskListener
 from api_gateway.log_ring import LogRing
 from api_gateway.middleware import BodySize, RequestContext
 from api_gateway.models.endpoints import router as models
+from api_gateway.paging import Counts
 from api_gateway.scheduling.engine import Engine
 from api_gateway.scheduling.service import QueueService
 from api_gateway.services import Services
@@ -30,6 +32,15 @@ from api_gateway.webhooks.sender import WebhookSender
 from mofsim_settings import Settings
 
 PREFIX = "/api/v1"
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "ETag",
+)
+"""What a page of another origin may read of an answer's headers."""
 
 
 def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAPI:
@@ -60,16 +71,28 @@ def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAP
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
     error_handlers.install(app)
     gateway = settings.gateway
     app.add_middleware(BodySize, json_bytes=gateway.max_json_bytes, upload_bytes=gateway.max_upload_bytes)
     app.add_middleware(RequestContext, default_language=gateway.language)
+    if gateway.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=gateway.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+        )
     api = APIRouter(prefix=PREFIX)
     for router in (tasks, webhooks, structures, models, files, system):
         api.include_router(router)
     app.include_router(api)
+    documentation.install(app)
     return app
 
 
@@ -85,4 +108,5 @@ def _services(settings: Settings, log_ring: LogRing) -> Services:
         addresses=AddressRules(settings.gateway.webhook_allowed_hosts),
         secrets=SecretBox.from_settings(settings),
         log_ring=log_ring,
+        counts=Counts(),
     )

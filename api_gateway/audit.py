@@ -14,16 +14,21 @@ from api_gateway.database.models import AuditLine
 log = structlog.get_logger("audit")
 
 
-def record(session: AsyncSession, caller: Caller, action: str, target: str, **detail: Any) -> None:
-    """Add an audit line to the transaction that does the action."""
+COMMAND_LINE = "command line"
+"""Actor of what is done on the database itself, by someone who may read the home folder."""
+
+
+def record(session: AsyncSession, caller: Caller | None, action: str, target: str, **detail: Any) -> None:
+    """Add an audit line to the transaction that does the action; without a caller, of the command line."""
     session.add(
         AuditLine(
-            api_key_id=caller.key_id,
-            actor=caller.name,
+            api_key_id=caller.key_id if caller is not None else None,
+            actor=caller.name if caller is not None else COMMAND_LINE,
             action=action,
             target=target,
             detail=detail,
-            request_id=context.request_id.get(),
+            request_id=context.request_id.get() or None,
         )
     )
-    log.info(action, actor=caller.name, target=target, **detail)
+    if caller is not None:
+        log.info(action, actor=caller.name, target=target, **detail)

@@ -78,15 +78,6 @@ class Pagination(BaseModel):
     total_items: int
     total_pages: int
 
-    @classmethod
-    def of(cls, page: int, page_size: int, total_items: int) -> Pagination:
-        return cls(
-            page=page,
-            page_size=page_size,
-            total_items=total_items,
-            total_pages=-(-total_items // page_size),
-        )
-
 
 class Page(BaseModel, Generic[T]):
     """One page of a list."""

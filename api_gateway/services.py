@@ -8,6 +8,7 @@ from api_gateway.auth.guard import Guard
 from api_gateway.database import Database, SecretBox
 from api_gateway.listener import TaskListener
 from api_gateway.log_ring import LogRing
+from api_gateway.paging import Counts
 from api_gateway.scheduling.service import QueueService
 from api_gateway.structures.storage import StructureStorage
 from api_gateway.webhooks.addresses import AddressRules
@@ -27,3 +28,4 @@ class Services:
     addresses: AddressRules
     secrets: SecretBox
     log_ring: LogRing
+    counts: Counts

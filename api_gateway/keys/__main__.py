@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from api_gateway.audit import record
 from api_gateway.auth.credentials import Scope
 from api_gateway.database import Database
 from api_gateway.keys import repository
@@ -81,11 +82,14 @@ async def _run(arguments: argparse.Namespace) -> int:
                     rate_per_minute=arguments.rate,
                     expires_at=arguments.expires,
                 )
+                scopes = [scope.value for scope in arguments.scope]
+                record(session, None, "key.create", arguments.name, scopes=scopes)
                 print(made)
             elif arguments.action == "revoke":
                 if not await repository.revoke(session, arguments.name):
                     print(f"no key named {arguments.name!r} is in use", file=sys.stderr)
                     return 1
+                record(session, None, "key.revoke", arguments.name)
             else:
                 for key in await repository.every(session):
                     print(json.dumps(repository.describe(key)))

@@ -16,6 +16,8 @@ from api_gateway import context
 from api_gateway.error_handlers import render, translate
 
 SECURITY_HEADERS = {
+    # An answer is data: whatever a browser takes it for, it loads and runs nothing.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",

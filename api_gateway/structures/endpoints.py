@@ -8,8 +8,9 @@ from fastapi import APIRouter, File, Form, Path, Query, UploadFile
 
 from api_gateway.auth.credentials import Scope
 from api_gateway.envelope import Envelope, Page, ok
+from api_gateway.paging import Paging
 from api_gateway.routing import By, GuardedRoute, Using, operation
-from api_gateway.structures.schemas import BuiltinView, Deleted, StructureView
+from api_gateway.structures.schemas import BuiltinView, Deleted, StructurePreview, StructureView
 from api_gateway.structures.service import StructureService, view
 
 router = APIRouter(prefix="/structures", tags=["structures"], route_class=GuardedRoute)
@@ -20,34 +21,40 @@ def _service(using: Using) -> StructureService:
     return StructureService(using.database, using.structures)
 
 
-@router.post("", status_code=201, **operation(Scope.WRITE, 10004, 40001, 40002, 40003, 40004, 40005))
-async def upload(
-    using: Using,
-    by: By,
-    file: Annotated[UploadFile, File(description="CIF, XYZ, extended XYZ or POSCAR, at most 100 MB.")],
-    name: Annotated[
-        str | None, Form(max_length=200, description="Name for people; default: the file's.")
-    ] = None,
+_UPLOAD_CODES = (10004, 40001, 40002, 40003, 40004, 40005)
+SentFile = Annotated[UploadFile, File(description="CIF, XYZ, extended XYZ or POSCAR, at most 100 MB.")]
+SentName = Annotated[str | None, Form(max_length=200, description="Name for people; default: the file's.")]
+
+
+@router.post("", status_code=201, **operation(Scope.WRITE, *_UPLOAD_CODES))
+async def upload_structure(
+    using: Using, by: By, file: SentFile, name: SentName = None
 ) -> Envelope[StructureView]:
     """Upload a structure. The same content uploaded twice gives the same `file_id`."""
     structure = await _service(using).upload(file.file, file.filename or "", name, by)
     return ok(view(structure), 201)
 
 
+@router.post("/preview", **operation(Scope.WRITE, *_UPLOAD_CODES))
+async def preview_structure(
+    using: Using, file: SentFile, name: SentName = None
+) -> Envelope[StructurePreview]:
+    """Show what would be read from a file, warnings included, without keeping it."""
+    return ok(await _service(using).preview(file.file, file.filename or "", name))
+
+
 @router.get("", **operation(Scope.READ, 40002))
-async def list_structures(
-    using: Using,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Envelope[Page[StructureView]]:
+async def list_structures(using: Using, wanted: Annotated[Paging, Query()]) -> Envelope[Page[StructureView]]:
     """List the uploaded structures, newest first."""
-    return ok(await _service(using).page(page, page_size))
+    return ok(await _service(using).page(wanted))
 
 
-@router.get("/builtin", **operation(Scope.READ))
-async def list_builtin_structures(using: Using) -> Envelope[list[BuiltinView]]:
-    """List the structures that come with the service."""
-    return ok(await _service(using).builtins())
+@router.get("/builtin", **operation(Scope.READ, 40002))
+async def list_builtin_structures(
+    using: Using, wanted: Annotated[Paging, Query()]
+) -> Envelope[Page[BuiltinView]]:
+    """List the structures that come with the service, by name."""
+    return ok(wanted.cut(await _service(using).builtins()))
 
 
 @router.get("/{structure_id}", **operation(Scope.READ, 30002))

@@ -1,15 +1,15 @@
 """What runs in the worker process: a file from a stranger becomes canonical text and a summary.
 
-Nothing here touches the database or the event loop. The process is limited in memory, its caller
-limits its time, and its death costs one answer.
+Nothing here touches the database or the event loop. The process is limited in memory and CPU
+time, its caller limits its time by the clock, and its death costs one answer.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from ase import Atoms
@@ -20,10 +20,11 @@ from mof_benchmark.schemas.structure import StructureFormat, StructureSummary
 from mof_benchmark.structures import builtin, reading
 from mof_benchmark.structures.builtin import BuiltinInfo
 from mof_benchmark.structures.neighbours import count_neighbours
-from mof_benchmark.structures.summary import summarize
+from mof_benchmark.structures.summary import space_group_symbol, summarize
 from mof_benchmark.structures.writing import write_canonical
 
 MEMORY_BYTES = 4 * 1024**3
+CPU_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def parse_file(source: Path, format_hint: str | None, canonical: Path) -> Parsed
     UnsupportedFormatError, InvalidFileError
         As `mof_benchmark.structures.reading.read_structure` does.
     """
-    _limit_memory()
+    _limit_process()
     parsed = reading.read_structure(source, format_hint)
     return ParsedFile(
         format=parsed.format,
@@ -87,17 +88,35 @@ def build_builtin(name: str, canonical: Path) -> ParsedFile:
     )
 
 
-def list_builtins() -> list[BuiltinInfo]:
+@dataclass(frozen=True)
+class BuiltinEntry:
+    """A structure that comes with the service, as it is listed."""
+
+    info: BuiltinInfo
+    space_group: str
+    """International short symbol."""
+
+
+def list_builtins() -> list[BuiltinEntry]:
     """Every structure that comes with the service; building them takes a moment."""
-    return builtin.names()
+    return [BuiltinEntry(info, space_group_symbol(info.space_group)) for info in builtin.names()]
 
 
 def _elements(atoms: Atoms) -> tuple[str, ...]:
     return tuple(sorted(set(atoms.get_chemical_symbols())))
 
 
-@cache
-def _limit_memory() -> None:
-    """Once per process: a hostile cell must not take the machine's memory."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+def _limit_process() -> None:
+    """A hostile cell must take neither the machine's memory nor its time.
+
+    The process serves many files, so each gets its own CPU time on top of what was spent before;
+    beyond it the system ends the process, even inside a library that never returns to Python.
+    """
+    _set_soft(resource.RLIMIT_AS, MEMORY_BYTES)
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    _set_soft(resource.RLIMIT_CPU, math.ceil(spent.ru_utime + spent.ru_stime) + CPU_SECONDS)
+
+
+def _set_soft(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.database.models import ENDED, Structure, Task
+from api_gateway.paging import Paging
 
 
 async def find(session: AsyncSession, structure_id: str) -> Structure | None:
@@ -44,7 +45,7 @@ async def find_by_content(session: AsyncSession, source_sha256: str) -> Structur
     return (await session.scalars(query)).one_or_none()
 
 
-async def page(session: AsyncSession, number: int, size: int) -> tuple[Sequence[Structure], int]:
+async def page(session: AsyncSession, wanted: Paging) -> tuple[Sequence[Structure], int]:
     """One page, newest first, and how many there are in all."""
     present = Structure.deleted_at.is_(None)
     total = await session.scalar(select(func.count()).select_from(Structure).where(present))
@@ -52,8 +53,8 @@ async def page(session: AsyncSession, number: int, size: int) -> tuple[Sequence[
         select(Structure)
         .where(present)
         .order_by(Structure.created_at.desc(), Structure.id.desc())
-        .offset((number - 1) * size)
-        .limit(size)
+        .offset(wanted.offset)
+        .limit(wanted.page_size)
     )
     return (await session.scalars(query)).all(), total or 0
 

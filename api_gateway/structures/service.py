@@ -8,7 +8,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 from sqlalchemy.exc import IntegrityError
 
@@ -16,10 +16,11 @@ from api_gateway.audit import record
 from api_gateway.auth.guard import Caller
 from api_gateway.database import Database
 from api_gateway.database.models import Structure
-from api_gateway.envelope import Page, Pagination
+from api_gateway.envelope import Page
 from api_gateway.errors import ResourceInUseError, StructureNotFoundError
+from api_gateway.paging import Paging
 from api_gateway.structures import repository
-from api_gateway.structures.schemas import BuiltinView, StructureView
+from api_gateway.structures.schemas import BuiltinView, StructurePreview, StructureView
 from api_gateway.structures.storage import StructureStorage, clean_name
 from mof_benchmark.identifiers import new_id
 from mof_benchmark.schemas import CellParameters, StructureInput
@@ -27,6 +28,13 @@ from mof_benchmark.schemas import CellParameters, StructureInput
 _SUFFIX = re.compile(r"\.[a-z]{1,10}")
 BUILTIN_PREFIX = "builtin:"
 """A structure that comes with the service is named `builtin:NAME` in tasks."""
+
+
+class SpaceGroup(TypedDict):
+    """The two fields that name a space group."""
+
+    space_group: str | None
+    space_group_number: int | None
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,33 @@ class StructureService:
         FileTooLargeError, UnsupportedFormatError, InvalidFileError
             When it cannot be used; then nothing is left of it.
         """
-        shown = clean_name(name or Path(file_name).stem or "structure")
+        shown = _shown_name(name, file_name)
         structure, _ = await self._take_in(file, safe_suffix(file_name), None, shown, caller)
         return structure
+
+    async def preview(self, file: BinaryIO, file_name: str, name: str | None) -> StructurePreview:
+        """Read a file as `upload` would, and keep nothing of it.
+
+        Raises
+        ------
+        FileTooLargeError, UnsupportedFormatError, InvalidFileError
+        """
+        async with self._storage.draft(new_id("struct")) as draft:
+            copied = await self._storage.copy(file, draft.folder / f"source{safe_suffix(file_name)}")
+            parsed = await self._storage.parse(copied.path, None, draft.folder / "structure.extxyz")
+        summary = parsed.summary
+        return StructurePreview(
+            name=_shown_name(name, file_name),
+            format=parsed.format,
+            n_atoms=summary.n_atoms,
+            formula=summary.formula,
+            elements=list(parsed.elements),
+            **_space_group(summary.space_group),
+            cell_parameters=summary.cell_parameters,
+            density_g_cm3=summary.density_g_cm3,
+            warnings=list(parsed.warnings),
+            size_bytes=copied.size_bytes,
+        )
 
     async def inline(
         self, content: str, format_hint: str, name: str | None, caller: Caller
@@ -125,13 +157,10 @@ class StructureService:
             raise StructureNotFoundError(f"There is no structure {structure_id!r}")
         return structure
 
-    async def page(self, number: int, size: int) -> Page[StructureView]:
+    async def page(self, wanted: Paging) -> Page[StructureView]:
         async with self._database.begin() as session:
-            structures, total = await repository.page(session, number, size)
-        return Page(
-            items=[view(structure) for structure in structures],
-            pagination=Pagination.of(number, size, total),
-        )
+            structures, total = await repository.page(session, wanted)
+        return Page(items=[view(structure) for structure in structures], pagination=wanted.pagination(total))
 
     async def delete(self, structure_id: str, caller: Caller) -> None:
         """Remove a structure and its files.
@@ -161,7 +190,13 @@ class StructureService:
 
     async def builtins(self) -> list[BuiltinView]:
         """The structures that come with the service."""
-        return [BuiltinView(**dataclasses.asdict(info)) for info in await self._storage.builtins()]
+        return [
+            BuiltinView(
+                **dataclasses.asdict(entry.info)
+                | {"space_group": entry.space_group, "space_group_number": entry.info.space_group}
+            )
+            for entry in await self._storage.builtins()
+        ]
 
     async def builtin_for_use(self, name: str) -> UsableStructure:
         """A structure that comes with the service, for a task.
@@ -182,6 +217,16 @@ class StructureService:
             parsed.summary.n_atoms,
             parsed.neighbours,
         )
+
+
+def _shown_name(name: str | None, file_name: str) -> str:
+    return clean_name(name or Path(file_name).stem or "structure")
+
+
+def _space_group(found: str | None) -> SpaceGroup:
+    """Symbol and number apart, from spglib's `Fm-3m (225)`."""
+    symbol, _, number = (found or "").rstrip(")").rpartition(" (")
+    return {"space_group": symbol or None, "space_group_number": int(number) if number else None}
 
 
 def usable(structure: Structure) -> UsableStructure:
@@ -206,7 +251,7 @@ def view(structure: Structure) -> StructureView:
         n_atoms=structure.n_atoms,
         formula=structure.formula,
         elements=structure.elements,
-        space_group=structure.space_group,
+        **_space_group(structure.space_group),
         cell_parameters=CellParameters(**structure.cell_parameters) if structure.cell_parameters else None,
         density_g_cm3=structure.density_g_cm3,
         warnings=structure.warnings,

@@ -16,9 +16,14 @@ import anyio
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 
 from api_gateway.errors import FileTooLargeError
-from api_gateway.structures.parsing import ParsedFile, build_builtin, list_builtins, parse_file
+from api_gateway.structures.parsing import (
+    BuiltinEntry,
+    ParsedFile,
+    build_builtin,
+    list_builtins,
+    parse_file,
+)
 from mof_benchmark.errors import InvalidFileError, InvalidParameterError
-from mof_benchmark.structures.builtin import BuiltinInfo
 
 PARSE_SECONDS = 60.0
 PARSERS = 2
@@ -60,7 +65,7 @@ class StructureStorage:
         self._max_bytes = max_bytes
         self._limiter: CapacityLimiter | None = None
         self._builtin: dict[str, ParsedFile] = {}
-        self._catalogue: list[BuiltinInfo] | None = None
+        self._catalogue: list[BuiltinEntry] | None = None
         self._builtin_lock = asyncio.Lock()
 
     def folder(self, structure_id: str) -> Path:
@@ -136,7 +141,7 @@ class StructureStorage:
                 self._builtin[name] = await self._in_worker(work)
             return self._builtin[name]
 
-    async def builtins(self) -> list[BuiltinInfo]:
+    async def builtins(self) -> list[BuiltinEntry]:
         """All of them, as their catalogue says."""
         async with self._builtin_lock:
             if self._catalogue is None:
@@ -151,12 +156,16 @@ class StructureStorage:
         if self._limiter is None:
             self._limiter = CapacityLimiter(PARSERS)
         try:
-            with anyio.fail_after(PARSE_SECONDS):
-                return await to_process.run_sync(work, cancellable=True, limiter=self._limiter)
+            async with self._limiter:
+                # The clock starts with the work, not with the wait for a free process.
+                with anyio.fail_after(PARSE_SECONDS):
+                    return await to_process.run_sync(work, cancellable=True)
         except TimeoutError:
             raise InvalidFileError(f"Parsing took longer than {PARSE_SECONDS:.0f} s", field="file") from None
         except (BrokenWorkerProcess, MemoryError):
-            raise InvalidFileError("Parsing took more memory than a structure may", field="file") from None
+            raise InvalidFileError(
+                "Parsing took more memory or processor time than a structure may", field="file"
+            ) from None
 
 
 def clean_name(name: str) -> str:

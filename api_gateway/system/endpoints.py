@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
 from api_gateway.auth.credentials import Scope
-from api_gateway.envelope import Envelope, ok
+from api_gateway.envelope import Envelope, Page, ok
+from api_gateway.paging import Paging
 from api_gateway.routing import GuardedRoute, Using, operation
 from api_gateway.system import health, logs, service
 from api_gateway.system.schemas import ConfigView, GpuView, HealthEnvelope, Probe, QueueView
@@ -46,9 +49,9 @@ async def ready(using: Using) -> Envelope[Probe]:
 
 
 @router.get("/system/gpus", **operation(Scope.READ))
-async def list_gpus(using: Using) -> Envelope[list[GpuView]]:
+async def list_gpus(using: Using, wanted: Annotated[Paging, Query()]) -> Envelope[Page[GpuView]]:
     """Show each GPU: state, memory, temperature, warm models, the task it computes."""
-    return ok(await service.gpus(using))
+    return ok(wanted.cut(await service.gpus(using)))
 
 
 @router.get("/system/queue", **operation(Scope.READ))

@@ -125,10 +125,16 @@ async def cancel_task(using: Using, by: By, task_id: TaskId) -> Envelope[TaskVie
     return ok(await TaskService(using).cancel(task_id, by), 202)
 
 
-@router.post("/{task_id}/retry", status_code=202, **operation(Scope.WRITE, 30001, 30002, 30003, 30012, 30017))
-async def retry_task(using: Using, by: By, task_id: TaskId) -> Envelope[Accepted]:
+@router.post(
+    "/{task_id}/retry",
+    status_code=202,
+    **operation(Scope.WRITE, 30001, 30002, 30003, 30012, 30017, 40008),
+)
+async def retry_task(
+    using: Using, by: By, task_id: TaskId, idempotency_key: IdempotencyKey = None
+) -> Envelope[Accepted]:
     """Queue a new task with the request of this one."""
-    return ok(await SubmissionService(using, by).retry(task_id), 202)
+    return ok(await SubmissionService(using, by).retry(task_id, idempotency_key), 202)
 
 
 @router.delete("/{task_id}", **operation(Scope.ADMIN, 30003, 30015))
@@ -152,8 +158,8 @@ async def get_logs(
     return ok(await TaskService(using).logs(task_id, wanted))
 
 
-@router.get("/{task_id}/logs/stream", **_FOLLOW)
-@router.get("/{task_id}/events", **_FOLLOW)
+@router.get("/{task_id}/logs/stream", name="stream_task_logs", **_FOLLOW)
+@router.get("/{task_id}/events", name="stream_task_events", **_FOLLOW)
 async def stream_events(
     using: Using,
     task_id: TaskId,

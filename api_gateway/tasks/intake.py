@@ -24,7 +24,7 @@ from api_gateway.tasks.schemas import (
     Submission,
     UploadedStructure,
 )
-from api_gateway.webhooks.addresses import AddressRules
+from api_gateway.webhooks.addresses import AddressRules, without_query
 from mof_benchmark.calculators.contract import ModelCard
 from mof_benchmark.calculators.registry import availability, card
 from mof_benchmark.errors import (
@@ -185,6 +185,8 @@ class Intake:
             neighbours=structure.neighbours,
         )
         shown = options.model_dump(mode="json", exclude={"notify_secret", "callback"}, exclude_none=True)
+        if options.notify_url is not None:
+            shown["notify_url"] = without_query(options.notify_url)
         return NewTask(
             task_type=submission.task_type,
             model=submission.model,

@@ -87,7 +87,7 @@ async def page(session: AsyncSession, wanted: TaskFilter, before_place: int | No
     if before_place is not None:
         query = query.where(Task.place < before_place)
     else:
-        query = query.offset((wanted.page - 1) * wanted.page_size)
+        query = query.offset(wanted.offset)
     query = query.order_by(Task.place.desc()).limit(wanted.page_size + 1)
     return (await session.scalars(query)).all()
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from api_gateway.database.models import Priority, TaskStatus
 from api_gateway.envelope import Timestamp
+from api_gateway.paging import Paging
 from mof_benchmark.schemas import CALCULATIONS, TaskType
 
 EVENTS = (
@@ -157,7 +158,7 @@ class Accepted(BaseModel):
     """A task was accepted."""
 
     task_id: str = Field(examples=["task_01kb3jz4zv8m1x2c7d9e5f6g7h"])
-    status: TaskStatus
+    status: TaskStatus = Field(examples=["QUEUED"])
     position: int | None = Field(description="Place in the queue, from 1.")
     estimated_wait_seconds: float | None = Field(description="Null while nothing like it has been measured.")
 
@@ -233,8 +234,8 @@ class TaskView(TaskSummary):
     memory_estimate_MB: float | None = Field(description="Expected peak memory; null when unknown.")
     retry_of: str | None
     request_id: str
-    position: int | None = Field(description="Place in the queue, from 1, while queued.")
-    estimated_wait_seconds: float | None
+    position: int | None = Field(description="Place in the queue, from 1, while queued.", examples=[None])
+    estimated_wait_seconds: float | None = Field(examples=[None])
     cancel_requested: bool
     queued_at: Timestamp | None
     assigned_at: Timestamp | None
@@ -295,7 +296,7 @@ class LogPage(BaseModel):
     next_cursor: str | None = Field(description="Pass as `cursor` for the lines after these.")
 
 
-class TaskFilter(Strict):
+class TaskFilter(Paging):
     """Filters of the list of tasks."""
 
     status: TaskStatus | None = None
@@ -307,8 +308,6 @@ class TaskFilter(Strict):
     tag: str | None = Field(None, max_length=64)
     created_after: datetime | None = None
     created_before: datetime | None = None
-    page: int = Field(1, ge=1, le=1_000_000)
-    page_size: int = Field(20, ge=1, le=100)
     cursor: str | None = Field(
         None, max_length=64, description="`next_cursor` of the page before; beats `page`."
     )

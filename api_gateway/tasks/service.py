@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from api_gateway.database.models import (
     TaskResult,
     TaskStatus,
 )
-from api_gateway.envelope import CursorPage, Pagination
+from api_gateway.envelope import CursorPage
 from api_gateway.errors import (
     ResourceInUseError,
     ResultExpiredError,
@@ -33,6 +32,7 @@ from api_gateway.errors import (
     TaskNotFoundError,
 )
 from api_gateway.files import repository as files
+from api_gateway.paging import cursor_of, place_of
 from api_gateway.scheduling.service import Cancellation
 from api_gateway.services import Services
 from api_gateway.tasks import repository
@@ -47,7 +47,6 @@ from api_gateway.tasks.schemas import (
     TaskSummary,
     TaskView,
 )
-from mof_benchmark.errors import InvalidParameterError
 
 API = "/api/v1"
 
@@ -86,16 +85,18 @@ class TaskService:
         )
 
     async def page(self, wanted: TaskFilter) -> CursorPage[TaskSummary]:
-        before = _place_of(wanted.cursor) if wanted.cursor is not None else None
+        before = place_of(wanted.cursor) if wanted.cursor is not None else None
         async with self._database.begin() as session:
             tasks = await repository.page(session, wanted, before)
-            total = await repository.count(session, wanted)
+            filters = wanted.model_dump_json(exclude={"page", "page_size", "cursor"})
+            total = await self._services.counts.of(filters, lambda: repository.count(session, wanted))
         shown = tasks[: wanted.page_size]
-        number = 1 if before is not None else wanted.page
+        if before is not None:
+            wanted.page = 1
         return CursorPage(
             items=[summary(task) for task in shown],
-            pagination=Pagination.of(number, wanted.page_size, total),
-            next_cursor=_cursor_of(shown[-1].place) if len(tasks) > len(shown) else None,
+            pagination=wanted.pagination(total),
+            next_cursor=cursor_of(shown[-1].place) if len(tasks) > len(shown) else None,
         )
 
     async def batch(self, batch_id: str) -> BatchView:
@@ -184,7 +185,7 @@ class TaskService:
 
     async def logs(self, task_id: str, wanted: LogFilter) -> LogPage:
         """A page of the log, oldest first."""
-        after = _place_of(wanted.cursor) if wanted.cursor is not None else 0
+        after = place_of(wanted.cursor) if wanted.cursor is not None else 0
         async with self._database.begin() as session:
             await _found(session, task_id)
             lines = await repository.logs(
@@ -198,7 +199,7 @@ class TaskService:
         shown = lines[: wanted.limit]
         return LogPage(
             items=[_line(line) for line in shown],
-            next_cursor=_cursor_of(shown[-1].id) if len(lines) > len(shown) else None,
+            next_cursor=cursor_of(shown[-1].id) if len(lines) > len(shown) else None,
         )
 
     async def must_exist(self, task_id: str) -> None:
@@ -222,20 +223,6 @@ async def _found(session: AsyncSession, task_id: str) -> Task:
     if task is None:
         raise TaskNotFoundError(f"There is no task {task_id!r}")
     return task
-
-
-def _cursor_of(number: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(8, "big")).decode().rstrip("=")
-
-
-def _place_of(cursor: str) -> int:
-    try:
-        raw = base64.b64decode(cursor + "=", altchars=b"-_", validate=True)
-    except ValueError:
-        raw = b""
-    if len(raw) != 8 or raw[0] > 127:
-        raise InvalidParameterError("This cursor was not made here", field="cursor")
-    return int.from_bytes(raw, "big")
 
 
 def _duration(task: Task) -> float | None:

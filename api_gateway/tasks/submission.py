@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -47,8 +47,8 @@ class SubmissionService:
         MofsimError
             Of the first thing that is wrong with it.
         """
-        accepted = await self._once(idempotency_key, [submission], submission.model_dump_json(), None)
-        return Accepted.model_validate(accepted)
+        key = self._key(idempotency_key, submission.model_dump_json())
+        return Accepted.model_validate(await self._take_in(key, [submission], None))
 
     async def batch(self, batch: BatchSubmission, idempotency_key: str | None) -> BatchAccepted:
         """Queue all tasks of a batch, or none.
@@ -59,48 +59,47 @@ class SubmissionService:
             With what is wrong with each task.
         """
         tasks = [_with_shared(task, batch.options) for task in batch.tasks]
-        accepted = await self._once(idempotency_key, tasks, batch.model_dump_json(), batch)
-        return BatchAccepted.model_validate(accepted)
+        key = self._key(idempotency_key, batch.model_dump_json())
+        return BatchAccepted.model_validate(await self._take_in(key, tasks, batch))
 
-    async def retry(self, task_id: str) -> Accepted:
+    async def retry(self, task_id: str, idempotency_key: str | None) -> Accepted:
         """Queue a new task with the request of an old one.
 
         Raises
         ------
         TaskNotFoundError, StructureNotFoundError, ModelNotFoundError, ModelWeightsMissingError
         """
+        key = self._key(idempotency_key, f"retry of {task_id}")
+        answer = await self._replay(key) or await self._retry(key, task_id)
+        return Accepted.model_validate(answer)
+
+    async def _retry(self, key: Idempotency | None, task_id: str) -> dict[str, Any]:
         async with self._services.database.begin() as session:
             task = await repository.find(session, task_id)
         if task is None:
             raise TaskNotFoundError(f"There is no task {task_id!r}")
         ready_model(task.model, self._services.settings)
-        if task.structure_id.startswith(BUILTIN_PREFIX):
+        is_builtin = task.structure_id.startswith(BUILTIN_PREFIX)
+        if is_builtin:
             await self._structures.builtin_for_use(task.structure_id.removeprefix(BUILTIN_PREFIX))
-        async with self._services.database.begin() as session:
-            if not task.structure_id.startswith(BUILTIN_PREFIX) and not await structures.find_for_use(
-                session, [task.structure_id]
-            ):
+
+        async def queue(session: AsyncSession) -> dict[str, Any]:
+            if not is_builtin and not await structures.find_for_use(session, [task.structure_id]):
                 raise StructureNotFoundError(f"Its structure {task.structure_id!r} was deleted")
             await self._check_room(session, 1)
             record(session, self._caller, "task.retry", task_id)
-            return (await self._queue(session, [_again(task)], None))[0]
+            return (await self._queue(session, [_again(task)], None))[0].model_dump(mode="json")
 
-    async def _once(
-        self,
-        idempotency_key: str | None,
-        submissions: Sequence[Submission],
-        body: str,
-        batch: BatchSubmission | None,
+        return await self._commit(key, queue)
+
+    async def _take_in(
+        self, key: Idempotency | None, submissions: Sequence[Submission], batch: BatchSubmission | None
     ) -> dict[str, Any]:
-        """Queue, or answer as the same request was answered before."""
+        """Check and queue, or answer as the same request was answered before."""
+        replayed = await self._replay(key)
+        if replayed is not None:
+            return replayed
         services = self._services
-        idempotency = None
-        if idempotency_key is not None:
-            idempotency = Idempotency(self._caller.key_id, idempotency_key, body)
-            async with services.database.begin() as session:
-                replayed = await idempotency.replay(session)
-            if replayed is not None:
-                return replayed
         intake = Intake(
             submissions,
             self._caller,
@@ -111,15 +110,30 @@ class SubmissionService:
         )
         try:
             await intake.prepare()
-            async with services.database.begin() as session:
-                if idempotency is not None and not await idempotency.claim(session):
-                    return await _twin_of(idempotency, session)
-                answer = await self._finish(session, intake, batch)
-                if idempotency is not None:
-                    await idempotency.store(session, 202, answer)
+            return await self._commit(key, lambda session: self._finish(session, intake, batch))
         except BaseException:
             await intake.withdraw()
             raise
+
+    def _key(self, idempotency_key: str | None, body: str) -> Idempotency | None:
+        return None if idempotency_key is None else Idempotency(self._caller.key_id, idempotency_key, body)
+
+    async def _replay(self, key: Idempotency | None) -> dict[str, Any] | None:
+        if key is None:
+            return None
+        async with self._services.database.begin() as session:
+            return await key.replay(session)
+
+    async def _commit(
+        self, key: Idempotency | None, queue: Callable[[AsyncSession], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Queue in one transaction with the key, or answer as a twin that was faster was answered."""
+        async with self._services.database.begin() as session:
+            if key is not None and not await key.claim(session):
+                return await _twin_of(key, session)
+            answer = await queue(session)
+            if key is not None:
+                await key.store(session, 202, answer)
         return answer
 
     async def _finish(

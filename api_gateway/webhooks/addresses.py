@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from api_gateway.errors import WebhookAddressError
 
@@ -59,6 +59,11 @@ class AddressRules:
                 if not is_public(ipaddress.ip_address(address)):
                     raise _refusal(f"{host} is not a public address")
         return Target(scheme, host, port, addresses[0])
+
+
+def without_query(url: str) -> str:
+    """The address as it may be shown: its query may carry a secret."""
+    return urlunsplit(urlsplit(url)._replace(query="", fragment=""))
 
 
 def is_public(address: Address) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from urllib.parse import urlsplit, urlunsplit
 
 from api_gateway.audit import record
 from api_gateway.auth.guard import Caller
@@ -12,6 +11,7 @@ from api_gateway.database.models import DeliveryStatus, WebhookDelivery
 from api_gateway.errors import TaskNotFoundError
 from api_gateway.tasks import repository as tasks
 from api_gateway.webhooks import repository
+from api_gateway.webhooks.addresses import without_query
 from api_gateway.webhooks.schemas import Delivery, DeliveryAttempt
 
 
@@ -61,7 +61,7 @@ def _view(delivery: WebhookDelivery, tries: list[DeliveryAttempt]) -> Delivery:
     return Delivery(
         delivery_id=delivery.id,
         event=delivery.event,
-        url=urlunsplit(urlsplit(delivery.url)._replace(query="", fragment="")),
+        url=without_query(delivery.url),
         status=delivery.status,
         created_at=delivery.created_at,
         next_attempt_at=delivery.next_attempt_at if pending else None,

@@ -44,3 +44,10 @@ def find_space_group(atoms: Atoms, tolerance_A: float = SYMMETRY_TOLERANCE_A) ->
     except spglib.SpglibError:
         return None
     return None if found is None else str(found)
+
+
+def space_group_symbol(number: int) -> str:
+    """International short symbol of a number of the International Tables (`225` → `Fm-3m`)."""
+    # The first of a group's settings, in spglib's order of Hall symbols, is the standard one.
+    settings = (spglib.get_spacegroup_type(hall_number) for hall_number in range(1, 531))
+    return str(next(setting.international_short for setting in settings if setting.number == number))

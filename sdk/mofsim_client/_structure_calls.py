@@ -10,7 +10,7 @@ from mofsim_client._effects import Flow, Op, Upload
 from mofsim_client._exceptions import MOFSimError, StructureError
 from mofsim_client._files import download
 from mofsim_client._methods import call, stream
-from mofsim_client._protocol import items_of, parse
+from mofsim_client._protocol import WHOLE, items_of, parse
 from mofsim_client._structures import BuiltinName, StructureLike, UploadedId, resolve_structure
 
 
@@ -39,7 +39,7 @@ class StructureCalls(ClientBase):
         named = resolve_structure(structure)
         if isinstance(named, UploadedId):
             return parse(StructureInfo, (yield from self._ask("GET", f"/structures/{named.file_id}")))
-        builtins = items_of((yield from self._ask("GET", "/structures/builtin")))
+        builtins = items_of((yield from self._ask("GET", "/structures/builtin", query=WHOLE)))
         for item in builtins:
             if isinstance(named, BuiltinName) and item["name"] == named.name:
                 return parse(StructureInfo, item)
@@ -54,7 +54,7 @@ class StructureCalls(ClientBase):
     @call
     def list_builtin_structures(self) -> Op[list[StructureInfo]]:
         """The structures that come with the server."""
-        data = yield from self._ask("GET", "/structures/builtin")
+        data = yield from self._ask("GET", "/structures/builtin", query=WHOLE)
         return [parse(StructureInfo, item) for item in items_of(data)]
 
     @call

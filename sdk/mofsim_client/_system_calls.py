@@ -11,7 +11,7 @@ from mofsim_client._effects import Op, Sleep
 from mofsim_client._exceptions import WaitTimeoutError
 from mofsim_client._methods import call
 from mofsim_client._outcomes import command_error
-from mofsim_client._protocol import items_of, parse, poll_interval
+from mofsim_client._protocol import WHOLE, items_of, parse, poll_interval
 
 
 class ModelCalls(ClientBase):
@@ -75,7 +75,7 @@ class SystemCalls(ClientBase):
     @call
     def list_gpus(self) -> Op[list[dict[str, Any]]]:
         """State of each GPU."""
-        return items_of((yield from self._ask("GET", "/system/gpus")))
+        return items_of((yield from self._ask("GET", "/system/gpus", query=WHOLE)))
 
     @call
     def get_queue(self) -> Op[dict[str, Any]]:
@@ -86,6 +86,6 @@ class SystemCalls(ClientBase):
     def get_system_status(self) -> Op[SystemStatus]:
         """Health, GPUs and queue together."""
         health = yield from self._health_operation()
-        gpus = items_of((yield from self._ask("GET", "/system/gpus")))
+        gpus = items_of((yield from self._ask("GET", "/system/gpus", query=WHOLE)))
         queue = yield from self._ask("GET", "/system/queue")
         return SystemStatus(health=health, gpus=gpus, queue=queue)

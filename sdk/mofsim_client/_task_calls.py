@@ -15,7 +15,7 @@ from mofsim_client._effects import Flow, Item, Op, Sleep, Upload
 from mofsim_client._exceptions import APIError, WaitTimeoutError
 from mofsim_client._methods import Blocking, call, stream
 from mofsim_client._outcomes import read_result
-from mofsim_client._protocol import items_of, next_cursor, parse, poll_interval
+from mofsim_client._protocol import WHOLE, items_of, next_cursor, parse, poll_interval
 from mofsim_client._structures import UploadedId, resolve_structure
 from mofsim_client._task_methods import submits, task_call, task_stream, tasks_call
 from mofsim_client._tasks import AsyncTask, Task, TaskBase
@@ -285,7 +285,7 @@ class TaskCalls(ClientBase):
     @call
     def list_webhooks(self, task_id: str) -> Op[list[WebhookDelivery]]:
         """Every webhook message of a task with its attempts."""
-        data = yield from self._ask("GET", f"/tasks/{task_id}/webhooks")
+        data = yield from self._ask("GET", f"/tasks/{task_id}/webhooks", query=WHOLE)
         return [parse(WebhookDelivery, item) for item in items_of(data)]
 
     @call

@@ -17,7 +17,7 @@ from mofsim_client._exceptions import WaitTimeoutError
 from mofsim_client._files import download
 from mofsim_client._methods import Asynchronous, Blocking, call, stream
 from mofsim_client._outcomes import read_result, task_error
-from mofsim_client._protocol import ask, items_of, next_cursor, parse, poll_interval
+from mofsim_client._protocol import WHOLE, ask, items_of, next_cursor, parse, poll_interval
 from mofsim_client.results import Result
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class TaskBase(Generic[R]):
     @call
     def webhooks(self) -> Op[list[WebhookDelivery]]:
         """Every webhook message of the task with its attempts."""
-        data = yield from self._ask("GET", "/webhooks")
+        data = yield from self._ask("GET", "/webhooks", query=WHOLE)
         return [parse(WebhookDelivery, item) for item in items_of(data)]
 
     @stream

@@ -135,7 +135,7 @@ def test_a_deletion_leaves_an_audit_line(client: httpx.Client, sql: Sql) -> None
 
 
 def test_builtin_structures_are_listed_with_their_source(client: httpx.Client) -> None:
-    found = {item["name"]: item for item in data_of(client.get("/structures/builtin"))}
+    found = {item["name"]: item for item in data_of(client.get("/structures/builtin"))["items"]}
     assert found["MOF-5"]["n_atoms"] == 106
     assert all(item["doi"] and item["source"] for item in found.values())
 

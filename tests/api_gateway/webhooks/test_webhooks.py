@@ -34,7 +34,7 @@ def deliveries(client: httpx.Client, task_id: str, until: str | None = None) -> 
     """The task's deliveries; waits until all have the status `until`."""
     deadline = time.monotonic() + 20
     while True:
-        found: list[dict[str, Any]] = data_of(client.get(f"/tasks/{task_id}/webhooks"))
+        found: list[dict[str, Any]] = data_of(client.get(f"/tasks/{task_id}/webhooks"))["items"]
         if until is None or (found and all(delivery["status"] == until for delivery in found)):
             return found
         assert time.monotonic() < deadline, found

@@ -6,11 +6,12 @@ DESCRIPTION = """
 Simulations of metal-organic frameworks with universal machine-learning potentials.
 
 **Keys.** `Authorization: Bearer <key>` or `X-API-Key: <key>`. Keys carry the scopes `read`, `write`
-and `admin`, and a rate: see the headers `RateLimit-*` and, with code 40029, `Retry-After`.
+and `admin`, and a rate limit: see the headers `RateLimit-*` and, with code 40029, `Retry-After`.
 
 **Answers.** Every answer has one shape; `code` is the HTTP status on success and a five-digit code
-on failure. `Accept-Language: zh` or `en` chooses the language of `message`. `X-Request-ID` is taken
-from the request or made, and names the request in every log line and webhook.
+on failure: see [the table of error codes](/docs/errors). `Accept-Language: zh` or `en` chooses the
+language of `message`. `X-Request-ID` is taken from the request or made, and names the request in
+every log line and webhook.
 
 **A first task**, in Python:
 
