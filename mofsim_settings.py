@@ -2,18 +2,22 @@
 
 Values come, strongest first, from `MOFSIM_*` environment variables (`MOFSIM_GATEWAY__PORT=8080`),
 from what the running stack wrote about itself (`<home>/run/stack.json`: the ports it found, its
-database password), from the operator's `<home>/mofsim.toml`, and from the defaults below.
+database password), from the operator's `<home>/mofsim.toml`, and from the defaults below. Secrets
+may also lie one per file in the folder that `MOFSIM_SECRETS_DIR` names, each file called like its
+variable (`MOFSIM_DATABASE__URL`); they come right after the environment.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -44,6 +48,12 @@ class PrefectSettings(Section):
 
     api_url: str = Field("", description="`http://host:port/api`; empty: the embedded server.")
     ui_url: str = Field("", description="Address of the Prefect UI as an operator's browser sees it.")
+    listen_host: str = Field(
+        "", description="Address our Prefect server listens on; empty: the host of `api_url`."
+    )
+    auth_string: SecretStr = Field(
+        SecretStr(""), description="`user:password` that the server asks of everybody; empty: nothing."
+    )
     keep_runs_days: int = Field(
         30, ge=1, description="Flow runs older than this leave Prefect's own database."
     )
@@ -52,15 +62,41 @@ class PrefectSettings(Section):
 class DaskSettings(Section):
     """The Dask scheduler that joins the GPU hosts."""
 
-    scheduler_address: str = Field("", description="`tcp://host:port`; empty: the embedded scheduler.")
+    scheduler_address: str = Field(
+        "", description="`tcp://host:port` (`tls://` with certificates); empty: the embedded scheduler."
+    )
+    listen_host: str = Field(
+        "", description="Address our scheduler listens on; empty: the host of `scheduler_address`."
+    )
     dashboard_url: str = Field("", description="Address of the Dask dashboard.")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for the scheduler.")
+    tls_ca_file: Path | None = Field(
+        None, description="Certificate of the authority that signed those of all machines."
+    )
+    tls_cert_file: Path | None = Field(None, description="This machine's certificate.")
+    tls_key_file: Path | None = Field(None, description="Key of this machine's certificate.")
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> DaskSettings:
+        files = (self.tls_ca_file, self.tls_cert_file, self.tls_key_file)
+        encrypted = self.scheduler_address.startswith("tls://")
+        if any(files) != all(files):
+            raise ValueError("dask: tls_ca_file, tls_cert_file and tls_key_file belong together")
+        if self.scheduler_address and encrypted != all(files):
+            raise ValueError("dask: the scheduler_address is tls:// exactly when there are tls files")
+        return self
 
 
 class ComputeSettings(Section):
     """GPU slots and what runs in them."""
 
-    slots: int = Field(1, ge=1, le=512, description="Number of GPU slots: one pool, host and queue set each.")
+    slots: int = Field(
+        1, ge=1, le=512, description="Number of GPU slots on all machines: one pool, host and queue set each."
+    )
+    first_slot: int = Field(0, ge=0, description="Number of this machine's first slot; its first GPU.")
+    slots_here: int | None = Field(
+        None, ge=1, description="Number of slots on this machine; by default all from `first_slot` on."
+    )
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="`cpu` runs a slot without a GPU; `auto` takes CUDA where there is one."
     )
@@ -82,6 +118,18 @@ class ComputeSettings(Section):
     preload_models: tuple[str, ...] = Field((), description="Models that every host loads at its start.")
     models_dir: Path | None = Field(None, description="Folder of model weights; default `<home>/models`.")
 
+    @property
+    def local_slots(self) -> range:
+        """Numbers of the slots of this machine."""
+        here = self.slots - self.first_slot if self.slots_here is None else self.slots_here
+        return range(self.first_slot, self.first_slot + here)
+
+    @model_validator(mode="after")
+    def _local_slots_exist(self) -> ComputeSettings:
+        if not self.local_slots or self.local_slots[-1] >= self.slots:
+            raise ValueError("compute: first_slot and slots_here go beyond slots")
+        return self
+
 
 class StorageSettings(Section):
     """Where structures, results and logs lie; shared by the gateway and the GPU hosts."""
@@ -95,6 +143,9 @@ class GatewaySettings(Section):
 
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the gateway.")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that serve requests; SIGHUP replaces them one by one."
+    )
     language: Literal["en", "zh"] = Field("en", description="Language of messages without Accept-Language.")
     max_upload_bytes: int = Field(100 * 1024**2, ge=1, description="Largest structure or model file.")
     max_json_bytes: int = Field(
@@ -141,6 +192,24 @@ class SchedulingSettings(Section):
     shutdown_wait_seconds: float = Field(30.0, ge=0, description="How long `down` waits for running tasks.")
 
 
+class BackupSettings(Section):
+    """Copies of everything that cannot be made again."""
+
+    folder: Path | None = Field(
+        None, description="Where backups go; not in the home, best on another disk or machine."
+    )
+    schedule: str = Field(
+        "", description="When to make one (cron, UTC), such as `0 2 * * *`; empty: only by command."
+    )
+    keep: int = Field(14, ge=1, description="Backups kept; a new one removes the oldest beyond these.")
+
+    @model_validator(mode="after")
+    def _a_schedule_needs_a_folder(self) -> BackupSettings:
+        if self.schedule and self.folder is None:
+            raise ValueError("backup: a schedule needs a folder")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be configured, by branch."""
 
@@ -156,6 +225,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     gateway: GatewaySettings = GatewaySettings()
     scheduling: SchedulingSettings = SchedulingSettings()
+    backup: BackupSettings = BackupSettings()
 
     @property
     def storage_root(self) -> Path:
@@ -191,6 +261,7 @@ class Settings(BaseSettings):
         return (
             init_settings,
             env_settings,
+            *secret_files(file_secret_settings),
             JsonConfigSettingsSource(settings_cls, json_file=home / "run" / "stack.json"),
             TomlConfigSettingsSource(settings_cls, toml_file=home / "mofsim.toml"),
         )
@@ -200,6 +271,14 @@ def env_settings_home(source: PydanticBaseSettingsSource) -> dict[str, str]:
     """The home folder the environment names, needed before the files in it can be read."""
     value = source().get("home")
     return {} if value is None else {"home": value}
+
+
+def secret_files(source: PydanticBaseSettingsSource) -> tuple[PydanticBaseSettingsSource, ...]:
+    """The folder of secrets that the environment names, if it names one."""
+    folder = os.environ.get("MOFSIM_SECRETS_DIR")
+    if folder is None:
+        return ()
+    return (NestedSecretsSettingsSource(source, secrets_dir=folder, secrets_dir_missing="error"),)
 
 
 def load_settings(home: Path | str | None = None) -> Settings:

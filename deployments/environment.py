@@ -17,6 +17,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return {
         "PREFECT_API_URL": settings.prefect.api_url,
         "PREFECT_HOME": str(settings.home / "prefect"),
+        **access_environment(settings),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "2",
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
@@ -27,6 +28,42 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_CLI_COLORS": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """What every part of mofsim is started with, by whatever starts it."""
+    return {
+        "MOFSIM_HOME": str(settings.home),
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_API_URL": settings.prefect.api_url,
+        **access_environment(settings),
+        "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def access_environment(settings: Settings) -> dict[str, str]:
+    """How a process proves itself to Prefect and to Dask, where they ask for it."""
+    access: dict[str, str] = {}
+    if settings.prefect.auth_string.get_secret_value():
+        access["PREFECT_API_AUTH_STRING"] = settings.prefect.auth_string.get_secret_value()
+    dask = settings.dask
+    if dask.tls_ca_file is not None:
+        access |= {
+            "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True",
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(dask.tls_ca_file),
+        }
+        for role in ("SCHEDULER", "WORKER", "CLIENT"):
+            access[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = str(dask.tls_cert_file)
+            access[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = str(dask.tls_key_file)
+    return access
+
+
+def basic_auth(settings: Settings) -> tuple[str, str] | None:
+    """User and password for a plain request to Prefect, where it asks for them."""
+    user, _, password = settings.prefect.auth_string.get_secret_value().partition(":")
+    return (user, password) if user else None
 
 
 def prepare_environment(settings: Settings) -> None:

@@ -1,27 +1,32 @@
 """Pools, queues and deployments in Prefect: `python -m deployments.prefect_setup`.
 
-`prefect.yaml` declares the same for people who use Prefect's own command line; a test holds both
-together. What is there already is left as it is, so that every part may call this when it starts.
+What `./mofsim deploy` makes in Prefect. `prefect.yaml` declares the same for people who use
+Prefect's own command line; a test holds both together. What is there already is left as it is, so
+that every part may call this when it starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, WorkPoolFilter
 from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.base import BaseWorker
 
+from deployments.stack.parts import MAINTENANCE_POOL
 from mof_benchmark.schemas import TaskType
 from mofsim_settings import Settings, load_settings
 
@@ -39,6 +44,8 @@ FLOWS = {
 }
 """Entry point of the flow of each task type."""
 TAG = "mofsim"
+BACKUP_FLOW = "backup"
+BACKUP_ENTRYPOINT = "deployments.backup.flow.backup"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class DeploymentSpec:
     name: str
     entrypoint: str
     pool: str
+    queue: str = "normal"
+    cron: str = ""
+    """Schedule in UTC; empty: none."""
 
     @property
     def full_name(self) -> str:
@@ -60,11 +70,21 @@ def pool_name(gpu_id: int) -> str:
 
 
 def deployment_specs(settings: Settings) -> list[DeploymentSpec]:
-    """One deployment per task type and pool: `<task type>/gpu-<i>`."""
+    """One deployment per task type and pool: `<task type>/gpu-<i>`; and the backup's."""
     return [
         DeploymentSpec(task_type.value, pool_name(gpu), entrypoint, pool_name(gpu))
         for gpu in range(settings.compute.slots)
         for task_type, entrypoint in FLOWS.items()
+    ] + maintenance_specs(settings)
+
+
+def maintenance_specs(settings: Settings) -> list[DeploymentSpec]:
+    """The scheduled chores; a stack without a folder for backups has none."""
+    if settings.backup.folder is None:
+        return []
+    cron = settings.backup.schedule
+    return [
+        DeploymentSpec(BACKUP_FLOW, MAINTENANCE_POOL, BACKUP_ENTRYPOINT, MAINTENANCE_POOL, "default", cron)
     ]
 
 
@@ -81,13 +101,17 @@ async def ensure(settings: Settings, client: PrefectClient) -> None:
         name = pool_name(gpu)
         if name not in pools:
             pools[name] = await _make_pool(client, name, gpu)
+    specs = deployment_specs(settings)
+    if any(spec.pool == MAINTENANCE_POOL for spec in specs):
+        await _make_maintenance_pool(client)
     existing = {
         (deployment.flow_id, deployment.name): deployment for deployment in await _all_deployments(client)
     }
-    flow_ids = {task_type.value: await client.create_flow_from_name(task_type.value) for task_type in FLOWS}
-    for spec in deployment_specs(settings):
+    names = dict.fromkeys(spec.flow_name for spec in specs)
+    flow_ids = {name: await client.create_flow_from_name(name) for name in names}
+    for spec in specs:
         deployment = existing.get((flow_ids[spec.flow_name], spec.name))
-        if deployment is None or deployment.entrypoint != spec.entrypoint:
+        if deployment is None or (deployment.entrypoint, _cron(deployment)) != (spec.entrypoint, spec.cron):
             await _make_deployment(client, spec)
 
 
@@ -102,8 +126,8 @@ async def _all_pools(client: PrefectClient) -> list[WorkPool]:
     return pools
 
 
-async def _all_deployments(client: PrefectClient) -> list[Any]:
-    deployments: list[Any] = []
+async def _all_deployments(client: PrefectClient) -> list[DeploymentResponse]:
+    deployments: list[DeploymentResponse] = []
     while page := await client.read_deployments(
         limit=200,
         offset=len(deployments),
@@ -140,6 +164,28 @@ async def _make_pool(client: PrefectClient, name: str, gpu: int) -> WorkPool:
     return pool
 
 
+async def _make_maintenance_pool(client: PrefectClient) -> None:
+    # Here: the import costs every worker some tenths of a second.
+    from prefect.workers.process import ProcessWorker
+
+    with suppress(ObjectAlreadyExists):
+        await client.create_work_pool(
+            WorkPoolCreate(
+                name=MAINTENANCE_POOL,
+                type=ProcessWorker.type,
+                description="Scheduled chores, each in a process of its own.",
+                base_job_template=ProcessWorker.get_default_base_job_template(),
+                concurrency_limit=POOL_LIMIT,
+            )
+        )
+
+
+def _cron(deployment: DeploymentResponse) -> str:
+    """The schedule a deployment has in Prefect."""
+    schedules = [entry.schedule for entry in deployment.schedules]
+    return next((schedule.cron for schedule in schedules if isinstance(schedule, CronSchedule)), "")
+
+
 async def _make_deployment(client: PrefectClient, spec: DeploymentSpec) -> None:
     flow = load_flow(spec.entrypoint)
     flow_id = await client.create_flow(flow)
@@ -147,18 +193,24 @@ async def _make_deployment(client: PrefectClient, spec: DeploymentSpec) -> None:
         flow_id=flow_id,
         name=spec.name,
         work_pool_name=spec.pool,
-        work_queue_name="normal",
+        work_queue_name=spec.queue,
         entrypoint=spec.entrypoint,
         tags=[TAG],
         description=inspect.getdoc(import_module(spec.entrypoint.rpartition(".")[0])),
         parameter_openapi_schema=parameter_schema(flow).model_dump(),
         enforce_parameter_schema=False,
+        schedules=[DeploymentScheduleCreate(schedule=CronSchedule(cron=spec.cron, timezone="UTC"))]
+        if spec.cron
+        else [],
     )
 
 
 async def _main() -> None:
     settings = load_settings()
-    with temporary_settings({PREFECT_API_URL: settings.prefect.api_url}):
+    auth_string = settings.prefect.auth_string.get_secret_value() or None
+    with temporary_settings(
+        {PREFECT_API_URL: settings.prefect.api_url, PREFECT_API_AUTH_STRING: auth_string}
+    ):
         async with get_client() as client:
             await ensure(settings, client)
 

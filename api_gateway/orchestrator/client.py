@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from api_gateway.errors import OrchestratorUnavailableError
@@ -48,6 +48,7 @@ class Orchestrator:
         self.api_url = api_url
         self._client = PrefectClient(
             api_url,
+            auth_string=PREFECT_API_AUTH_STRING.value(),
             httpx_settings={
                 "timeout": httpx.Timeout(15.0, connect=3.0),
                 # Prefect's own transport would try three times and take 1.5 s to say that nobody is there.

@@ -9,22 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from deployments import bench as benchmarks
-from deployments.cli import checks
+from deployments.cli import checks, operations
+from deployments.cli.common import HomeOption, console, fail, home_of
 from deployments.stack import lifecycle
 from deployments.stack import status as stack_status
 from deployments.stack.errors import StackError
 from mofsim_settings import load_settings
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder that holds everything the stack writes (MOFSIM_HOME, ~/.mofsim)."),
-]
 
 app = typer.Typer(
     name="mofsim",
@@ -38,17 +33,6 @@ models = typer.Typer(help="The models of this host.", no_args_is_help=True)
 app.add_typer(models, name="models")
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Settings of commands that hand all their arguments to another program."""
-console = Console()
-errors = Console(stderr=True)
-
-
-def home_of(option: Path | None) -> Path:
-    return load_settings(option).home.expanduser().absolute()
-
-
-def fail(message: str) -> NoReturn:
-    errors.print(f"[bold red]Error:[/] {message}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
 
 
 @app.command()
@@ -177,6 +161,13 @@ def keys(context: typer.Context) -> None:
 def install_models(context: typer.Context) -> None:
     """Make the environment of a model family that lives apart (`./mofsim models install sevennet`)."""
     raise typer.Exit(_module("mof_benchmark.calculators.remote.install", *context.args))
+
+
+app.command()(operations.part)
+app.command()(operations.healthy)
+app.command()(operations.deploy)
+app.command()(operations.backup)
+app.command()(operations.restore)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ MALLOC_THRESHOLD_BYTES = 1 << 30
 
 def device_environment(settings: Settings, gpu_id: int) -> tuple[dict[str, str], str]:
     """Environment of the slot's process, and its GPU as the driver knows it."""
-    device = _device(gpu_id)
+    device = _device(gpu_id - settings.compute.first_slot)
     threads = str(settings.compute.threads_per_host)
     return {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -23,7 +23,7 @@ def device_environment(settings: Settings, gpu_id: int) -> tuple[dict[str, str],
     }, device
 
 
-def _device(gpu_id: int) -> str:
+def _device(index: int) -> str:
     # Whoever started us may have given us only some of the machine's GPUs; slots count in those.
     given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return given[gpu_id] if gpu_id < len(given) else str(gpu_id)
+    return given[index] if index < len(given) else str(index)

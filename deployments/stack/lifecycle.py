@@ -171,11 +171,12 @@ def _facts(wanted: Settings, gateway_port: int, slots: int) -> dict[str, Any]:
         },
         "prefect": {
             **wanted.prefect.model_dump(),
+            "auth_string": wanted.prefect.auth_string.get_secret_value(),
             "api_url": api_url,
             "ui_url": wanted.prefect.ui_url or api_url.removesuffix("/api"),
         },
         "dask": {
-            **wanted.dask.model_dump(),
+            **wanted.dask.model_dump(mode="json"),
             "scheduler_address": wanted.dask.scheduler_address or f"tcp://127.0.0.1:{dask}",
             "dashboard_url": wanted.dask.dashboard_url or f"http://127.0.0.1:{dashboard}",
         },

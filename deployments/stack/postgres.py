@@ -86,8 +86,13 @@ def server_command(home: Path, port: int, max_connections: int) -> list[str]:
     return command + [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
 
 
-def _command(tool: str, *arguments: str | Path) -> list[str]:
-    return [*as_system_user(), str(_binaries() / tool), *(str(argument) for argument in arguments)]
+def tool(name: str) -> str:
+    """Path of one of PostgreSQL's client programs."""
+    return str(_binaries() / name)
+
+
+def _command(program: str, *arguments: str | Path) -> list[str]:
+    return [*as_system_user(), tool(program), *(str(argument) for argument in arguments)]
 
 
 def _binaries() -> Path:

@@ -19,11 +19,11 @@ from typing import Any, cast
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from deployments.environment import process_environment
 from deployments.stack.home import write_private
-from deployments.stack.parts import MARKER, Part
+from deployments.stack.parts import MARKER, NUMBER, Part
 from mofsim_settings import Settings
 
-_PROCESS_NUMBER = "%(process_num)d"
 _LONGEST_SOCKET_PATH = 90
 """Kernels allow about 104 bytes, and Supervisor adds its process number while it binds."""
 
@@ -98,9 +98,11 @@ def _program(settings: Settings, part: Part) -> dict[str, str]:
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": "3",
     }
+    if part.first:
+        program["numprocs_start"] = str(part.first)
     if part.count > 1:
         program["numprocs"] = str(part.count)
-        program["process_name"] = f"{part.name}-{_PROCESS_NUMBER}"
+        program["process_name"] = f"{part.name}-{NUMBER}"
     if part.environment:
         program["environment"] = ",".join(f'{k}="{_escape(v)}"' for k, v in part.environment.items())
     return program
@@ -108,7 +110,7 @@ def _program(settings: Settings, part: Part) -> dict[str, str]:
 
 def _escape(text: str) -> str:
     """Double the percent signs, which Supervisor expands, but for the process number."""
-    return _PROCESS_NUMBER.join(piece.replace("%", "%%") for piece in text.split(_PROCESS_NUMBER))
+    return NUMBER.join(piece.replace("%", "%%") for piece in text.split(NUMBER))
 
 
 def start(settings: Settings) -> int:
@@ -117,12 +119,7 @@ def start(settings: Settings) -> int:
     environment = {
         **inherited,
         MARKER: str(settings.home),
-        "MOFSIM_HOME": str(settings.home),
-        "PREFECT_HOME": str(settings.home / "prefect"),
-        "PREFECT_API_URL": settings.prefect.api_url,
-        "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
-        "DO_NOT_TRACK": "1",
-        "PYTHONUNBUFFERED": "1",
+        **process_environment(settings),
     }
     with (settings.log_dir / "supervisord.out").open("ab") as output:
         process = subprocess.Popen(

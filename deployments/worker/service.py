@@ -44,7 +44,7 @@ class WorkerService:
             pool: ResidentWorker(
                 pool, name=f"{socket.gethostname()} {pool}", identity=self._identity, given=given
             )
-            for pool in (pool_name(gpu) for gpu in range(settings.compute.slots))
+            for pool in (pool_name(gpu) for gpu in settings.compute.local_slots)
         }
 
     def stop(self) -> None:

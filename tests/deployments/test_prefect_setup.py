@@ -9,7 +9,7 @@ import yaml
 
 from deployments.prefect_setup import QUEUES, DeploymentSpec, deployment_specs, load_flow
 from mof_benchmark.schemas import TaskType
-from mofsim_settings import ComputeSettings, Settings
+from mofsim_settings import BackupSettings, ComputeSettings, Settings
 from tests.fixtures.execution import Execution
 
 DECLARED_SLOTS = 8
@@ -27,11 +27,14 @@ def test_prefect_yaml_declares_what_the_setup_makes() -> None:
             name=entry["name"],
             entrypoint=entry["entrypoint"],
             pool=entry["work_pool"]["name"],
+            queue=entry["work_pool"]["work_queue_name"],
         )
         for entry in declared()
     ]
-    assert from_yaml == deployment_specs(Settings(compute=ComputeSettings(slots=DECLARED_SLOTS)))
-    assert {entry["work_pool"]["work_queue_name"] for entry in declared()} <= set(QUEUES)
+    production = Settings(
+        compute=ComputeSettings(slots=DECLARED_SLOTS), backup=BackupSettings(folder=Path("/backups"))
+    )
+    assert from_yaml == deployment_specs(production)
 
 
 def test_every_flow_is_named_like_its_task_type() -> None:
