@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api_gateway import __version__, documentation, error_handlers
 from api_gateway.auth.guard import Guard
+from api_gateway.custom_models.endpoints import router as custom_models
 from api_gateway.database import Database, SecretBox
 from api_gateway.documentation.text import DESCRIPTION, TAGS
 from api_gateway.files.endpoints import router as files
@@ -89,7 +90,7 @@ def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAP
             expose_headers=EXPOSED_HEADERS,
         )
     api = APIRouter(prefix=PREFIX)
-    for router in (tasks, webhooks, structures, models, files, system):
+    for router in (tasks, webhooks, structures, custom_models, models, files, system):
         api.include_router(router)
     app.include_router(api)
     documentation.install(app)

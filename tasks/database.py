@@ -99,6 +99,35 @@ class ReportDatabase:
             ).fetchall()
         return [(int(gpu_id), int(pid)) for gpu_id, pid in rows]
 
+    def take_validation(self, worker: str, patience_seconds: float) -> dict[str, Any] | None:
+        """An uploaded model that waits to be validated, or whose worker was silent too long."""
+        return cast(
+            dict[str, Any] | None,
+            self._value("SELECT model_validation_take(%s, %s)", worker, patience_seconds),
+        )
+
+    def validation_alive(self, model_id: str, worker: str) -> bool:
+        """Say that a validation goes on; False when it is no longer wanted from this worker."""
+        return bool(self._value("SELECT model_validation_alive(%s, %s)", model_id, worker))
+
+    def validation_done(
+        self, model_id: str, worker: str, report: dict[str, Any], card: dict[str, Any] | None
+    ) -> bool:
+        """Store a validation's report and, for a model that passed, how it is loaded."""
+        return bool(
+            self._value(
+                "SELECT model_validation_done(%s, %s, %s, %s)",
+                model_id,
+                worker,
+                Jsonb(report),
+                None if card is None else Jsonb(card),
+            )
+        )
+
+    def custom_model(self, name: str) -> dict[str, Any] | None:
+        """How a validated model is loaded (`CustomModelCard` and `with_d3`); None without such a one."""
+        return cast(dict[str, Any] | None, self._value("SELECT custom_model(%s)", name))
+
     def _answer(self, query: str, *values: Any) -> Answer:
         return cast(Answer, self._value(query, *values))
 

@@ -17,6 +17,8 @@ COMPUTE_WITHOUT_TORCH = (
     "mof_benchmark.calculators.contract",
     "mof_benchmark.calculators.footprint",
     "mof_benchmark.calculators.registry",
+    "mof_benchmark.calculators.custom.scan",
+    "mof_benchmark.calculators.custom.settings",
 )
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "mofsim_settings.py": (),

@@ -15,7 +15,7 @@ from api_gateway.routing import By, GuardedRoute, Using, operation
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=GuardedRoute)
 ModelName = Annotated[str, Path(max_length=128, description="A name from `GET /models`.")]
-_COMMAND = operation(Scope.WRITE, 30001, 30005, 30011, 30017, 40002, 40003)
+_COMMAND = operation(Scope.WRITE, 30001, 30005, 30011, 30014, 30017, 40002, 40003)
 _COMMAND["responses"][202] = {"model": Envelope[CommandView], "description": "Under way; ask again."}
 
 

@@ -10,15 +10,17 @@ from ase.data import chemical_symbols
 from api_gateway import context
 from api_gateway.audit import record
 from api_gateway.auth.guard import Caller
-from api_gateway.database.models import GpuSlot, SlotAction, SlotCommand
+from api_gateway.custom_models import repository as custom_models
+from api_gateway.custom_models.cards import upload_card, usable_cards
+from api_gateway.database.models import CustomModel, GpuSlot, SlotAction, SlotCommand
 from api_gateway.errors import GpuNotFoundError, NoGpuError
 from api_gateway.models import repository
 from api_gateway.models.schemas import CommandView, ModelDetail, ModelView
 from api_gateway.services import Services
 from api_gateway.system import repository as system
 from mof_benchmark.calculators.contract import ModelCard
-from mof_benchmark.calculators.registry import availability, card, cards
-from mof_benchmark.errors import ModelNotFoundError, ModelWeightsMissingError
+from mof_benchmark.calculators.registry import availability, card, cards, knows
+from mof_benchmark.errors import ModelNotFoundError, ModelWeightsMissingError, MofsimError
 
 ANSWER_SECONDS = 10.0
 """How long `load` and `unload` wait for the host before they answer that it is under way."""
@@ -30,19 +32,37 @@ class ModelService:
 
     def __init__(self, services: Services) -> None:
         self._database = services.database
+        self._settings = services.settings
         self._models_dir = services.settings.models_dir
         self._lost_after_seconds = services.settings.scheduling.lost_after_seconds
 
     async def every(self) -> list[ModelView]:
         loaded = await self._loaded_on()
+        async with self._database.begin() as session:
+            uploads = await custom_models.every(session)
         # Looks at files and at installed packages: not for the event loop.
         return await asyncio.to_thread(
-            lambda: [ModelView(**self._fields(found, loaded[found.name])) for found in cards()]
+            lambda: [
+                *(ModelView(**self._fields(found, loaded[found.name])) for found in cards()),
+                *(ModelView(**self._upload_fields(one, loaded[one.name])) for one in uploads),
+            ]
         )
 
     async def get(self, name: str) -> ModelDetail:
-        found = card(name)
+        """Show a model.
+
+        Raises
+        ------
+        ModelNotFoundError
+        """
         loaded = await self._loaded_on()
+        if not knows(name):
+            async with self._database.begin() as session:
+                upload = (await custom_models.named(session, [name])).get(name)
+            if upload is not None:
+                fields = await asyncio.to_thread(self._upload_fields, upload, loaded[upload.name])
+                return ModelDetail(**fields, settings=upload.config, weights="Uploaded by a user")
+        found = card(name)
         fields = await asyncio.to_thread(self._fields, found, loaded[name])
         return ModelDetail(**fields, settings=found.settings, weights=found.weights)
 
@@ -51,14 +71,16 @@ class ModelService:
 
         Raises
         ------
-        ModelNotFoundError, ModelWeightsMissingError, GpuNotFoundError
+        ModelNotFoundError, ModelNotValidatedError, ModelWeightsMissingError, GpuNotFoundError
         NoGpuError
             When the GPU's host does not report.
         """
-        found = card(name)
-        present = await asyncio.to_thread(availability, found, self._models_dir)
-        if action is SlotAction.LOAD and not present.available:
-            raise ModelWeightsMissingError(f"{present.reason} {present.what_to_do}".strip())
+        usable = (await usable_cards(self._database, self._settings, [name]))[name]
+        if isinstance(usable, MofsimError):
+            if action is SlotAction.LOAD or not isinstance(usable, ModelWeightsMissingError):
+                raise usable
+        else:
+            name = usable.name
         async with self._database.begin() as session:
             slot = await system.slot(session, gpu_id)
             if slot is None:
@@ -101,6 +123,31 @@ class ModelService:
                 for name in slot.report.get("warm_models", []):
                     loaded[name].append(slot.gpu_id)
         return loaded
+
+    def _upload_fields(self, upload: CustomModel, loaded_on: list[int]) -> dict[str, object]:
+        usable = upload_card(upload, self._settings.storage_root)
+        if usable is not None:
+            return self._fields(usable, loaded_on) | {
+                "custom": True,
+                "display_name": upload.description or upload.name,
+            }
+        what_to_do = f"`POST /models/custom/{upload.id}/validate`; it can be used once it has passed."
+        return {
+            "name": upload.name,
+            "display_name": upload.description or upload.name,
+            "framework": upload.framework,
+            "with_d3": upload.with_d3,
+            "dtype": upload.config.get("precision", "float32"),
+            "supported_elements": None,
+            "available": False,
+            "reason": f"It is {upload.status.value}, not validated.",
+            "what_to_do": what_to_do,
+            "loaded_on": loaded_on,
+            "custom": True,
+            "validated": False,
+            "licence": "",
+            "citation": "",
+        }
 
     def _fields(self, found: ModelCard, loaded_on: list[int]) -> dict[str, object]:
         present = availability(found, self._models_dir)

@@ -47,7 +47,21 @@ LastEventId = Annotated[
     str | None,
     Header(max_length=64, description="Number of the last event seen; the stream goes on after it."),
 ]
-_SUBMISSION_CODES = (30001, 30002, 30012, 30017, 40001, 40002, 40003, 40004, 40005, 40006, 40008, 40010)
+_SUBMISSION_CODES = (
+    30001,
+    30002,
+    30012,
+    30014,
+    30017,
+    40001,
+    40002,
+    40003,
+    40004,
+    40005,
+    40006,
+    40008,
+    40010,
+)
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `log`, `status`, `progress` and, at last, `end`; each with an `id`.",
@@ -128,7 +142,7 @@ async def cancel_task(using: Using, by: By, task_id: TaskId) -> Envelope[TaskVie
 @router.post(
     "/{task_id}/retry",
     status_code=202,
-    **operation(Scope.WRITE, 30001, 30002, 30003, 30012, 30017, 40008),
+    **operation(Scope.WRITE, 30001, 30002, 30003, 30012, 30014, 30017, 40008),
 )
 async def retry_task(
     using: Using, by: By, task_id: TaskId, idempotency_key: IdempotencyKey = None

@@ -9,7 +9,8 @@ from ase.data import atomic_numbers
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.auth.guard import Caller
-from api_gateway.database import SecretBox
+from api_gateway.custom_models.cards import hold, usable_cards
+from api_gateway.database import Database, SecretBox
 from api_gateway.database.models import Priority
 from api_gateway.errors import StructureNotFoundError
 from api_gateway.scheduling.memory import MemoryGuard, read_guard
@@ -26,10 +27,8 @@ from api_gateway.tasks.schemas import (
 )
 from api_gateway.webhooks.addresses import AddressRules, without_query
 from mof_benchmark.calculators.contract import ModelCard
-from mof_benchmark.calculators.registry import availability, card
 from mof_benchmark.errors import (
     InvalidParameterError,
-    ModelWeightsMissingError,
     MofsimError,
     UnsupportedElementError,
 )
@@ -61,6 +60,7 @@ class Intake:
         caller: Caller,
         *,
         settings: Settings,
+        database: Database,
         structures: StructureService,
         addresses: AddressRules,
         secrets: SecretBox,
@@ -69,6 +69,7 @@ class Intake:
         self._submissions = submissions
         self._caller = caller
         self._settings = settings
+        self._database = database
         self._structures = structures
         self._addresses = addresses
         self._secrets = secrets
@@ -81,6 +82,9 @@ class Intake:
 
     async def prepare(self) -> None:
         """Check models, limits and addresses; take in the structures that are not uploads."""
+        self._models = await usable_cards(
+            self._database, self._settings, (submission.model for submission in self._submissions)
+        )
         for index, submission in enumerate(self._submissions):
             try:
                 self._model(submission.model)
@@ -101,6 +105,7 @@ class Intake:
             for index, submission in enumerate(self._submissions)
             if isinstance(submission.structure, UploadedStructure) and index not in refused
         }
+        await hold(session, (one for one in self._models.values() if isinstance(one, ModelCard)))
         found = await structures.find_for_use(session, uploads.values()) if uploads else {}
         guard = await read_guard(session, self._settings)
         tasks = []
@@ -128,11 +133,6 @@ class Intake:
             await self._structures.discard(structure_id)
 
     def _model(self, name: str) -> ModelCard:
-        if name not in self._models:
-            try:
-                self._models[name] = ready_model(name, self._settings)
-            except MofsimError as error:
-                self._models[name] = error
         found = self._models[name]
         if isinstance(found, MofsimError):
             raise found
@@ -189,7 +189,8 @@ class Intake:
             shown["notify_url"] = without_query(options.notify_url)
         return NewTask(
             task_type=submission.task_type,
-            model=submission.model,
+            # An upload may have been called by its identifier.
+            model=self._model(submission.model).name,
             structure=structure.input,
             parameters=parameters,
             n_atoms=structure.n_atoms,
@@ -214,20 +215,6 @@ class Intake:
             retry_times=options.retry_times,
             retry_interval_seconds=options.retry_interval_seconds,
         )
-
-
-def ready_model(name: str, settings: Settings) -> ModelCard:
-    """The model of that name, if it can be used here.
-
-    Raises
-    ------
-    ModelNotFoundError, ModelWeightsMissingError
-    """
-    found = card(name)
-    present = availability(found, settings.models_dir)
-    if not present.available:
-        raise ModelWeightsMissingError(f"{present.reason} {present.what_to_do}".strip(), field="model")
-    return found
 
 
 def _check_elements(model: ModelCard, elements: Sequence[str]) -> None:

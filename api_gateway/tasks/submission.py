@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api_gateway import context
 from api_gateway.audit import record
 from api_gateway.auth.guard import Caller
+from api_gateway.custom_models.cards import hold, usable_card
 from api_gateway.database.models import Batch, Priority, Task
 from api_gateway.errors import (
     BatchRefusedError,
@@ -25,7 +26,7 @@ from api_gateway.structures import repository as structures
 from api_gateway.structures.service import BUILTIN_PREFIX, StructureService
 from api_gateway.tasks import repository
 from api_gateway.tasks.idempotency import Idempotency
-from api_gateway.tasks.intake import Intake, Wrong, ready_model
+from api_gateway.tasks.intake import Intake, Wrong
 from api_gateway.tasks.schemas import Accepted, BatchAccepted, BatchSubmission, Options, Submission
 from mof_benchmark.identifiers import new_id
 from mof_benchmark.schemas import StructureInput
@@ -67,7 +68,8 @@ class SubmissionService:
 
         Raises
         ------
-        TaskNotFoundError, StructureNotFoundError, ModelNotFoundError, ModelWeightsMissingError
+        TaskNotFoundError, StructureNotFoundError, ModelNotFoundError, ModelNotValidatedError,
+        ModelWeightsMissingError
         """
         key = self._key(idempotency_key, f"retry of {task_id}")
         answer = await self._replay(key) or await self._retry(key, task_id)
@@ -78,7 +80,7 @@ class SubmissionService:
             task = await repository.find(session, task_id)
         if task is None:
             raise TaskNotFoundError(f"There is no task {task_id!r}")
-        ready_model(task.model, self._services.settings)
+        model = await usable_card(self._services.database, self._services.settings, task.model)
         is_builtin = task.structure_id.startswith(BUILTIN_PREFIX)
         if is_builtin:
             await self._structures.builtin_for_use(task.structure_id.removeprefix(BUILTIN_PREFIX))
@@ -86,6 +88,7 @@ class SubmissionService:
         async def queue(session: AsyncSession) -> dict[str, Any]:
             if not is_builtin and not await structures.find_for_use(session, [task.structure_id]):
                 raise StructureNotFoundError(f"Its structure {task.structure_id!r} was deleted")
+            await hold(session, [model])
             await self._check_room(session, 1)
             record(session, self._caller, "task.retry", task_id)
             return (await self._queue(session, [_again(task)], None))[0].model_dump(mode="json")
@@ -104,6 +107,7 @@ class SubmissionService:
             submissions,
             self._caller,
             settings=services.settings,
+            database=services.database,
             structures=self._structures,
             addresses=services.addresses,
             secrets=services.secrets,

@@ -15,6 +15,7 @@ from mof_benchmark.calculators.cache import ModelCache
 from mofsim_settings import Settings, load_settings
 from tasks.database import ReportDatabase
 from tasks.host import PLUGIN_NAME, Device, Host
+from tasks.models import ModelCards
 
 
 class HostPlugin(WorkerPlugin):
@@ -39,11 +40,16 @@ class HostPlugin(WorkerPlugin):
         settings = load_settings()
         device = choose_device(settings)
         sensor = self._sensor(settings, device)
+        database = ReportDatabase(settings.database.url.get_secret_value(), connections=3)
         self.host = Host(
             gpu_id=self._gpu_id,
             settings=settings,
-            database=ReportDatabase(settings.database.url.get_secret_value(), connections=3),
-            models=ModelCache(settings.compute.warm_models_per_gpu, models_dir=settings.models_dir),
+            database=database,
+            models=ModelCache(
+                settings.compute.warm_models_per_gpu,
+                models_dir=settings.models_dir,
+                find_card=ModelCards(database, settings.storage_root),
+            ),
             device=device,
             prefect=open_prefect_client(),
             free_memory_MB=lambda: sensor.read().memory_free_MB,

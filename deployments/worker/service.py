@@ -15,6 +15,7 @@ from prefect.context import AsyncClientContext
 from deployments.prefect_setup import ensure, pool_name
 from deployments.worker.host_guard import HostGuard
 from deployments.worker.leftovers import close_leftovers, runs_in
+from deployments.worker.model_validator import ModelValidator
 from deployments.worker.notifications import listen
 from deployments.worker.outage import is_outage, through_outages
 from deployments.worker.pool import ResidentWorker
@@ -39,6 +40,7 @@ class WorkerService:
         self._identity = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         self._database = ReportDatabase(settings.database.url.get_secret_value(), connections=CONNECTIONS)
         self._guard = HostGuard(settings, self._database)
+        self._validator = ModelValidator(settings, self._database, self._identity)
         given = FlowServices(settings, self._database, self._guard.kill, asyncio.Event())
         self._workers = {
             pool: ResidentWorker(
@@ -65,10 +67,12 @@ class WorkerService:
                 asyncio.create_task(self._listen()),
                 asyncio.create_task(self._watch_prefect(context)),
                 asyncio.create_task(self._guard.watch()),
+                asyncio.create_task(self._validator.watch()),
             ]
             serving = [asyncio.create_task(worker.serve()) for worker in self._workers.values()]
             _log.info("Serving %d pools as %s", len(self._workers), self._identity)
             await self._stopping.wait()
+            self._validator.stop()
             await self._drain()
             await asyncio.wait(serving, timeout=5)
             for task in (*helpers, *serving):
@@ -88,7 +92,11 @@ class WorkerService:
     async def _listen(self) -> None:
         await listen(
             self._settings.database.url.get_secret_value(),
-            {"mofsim_pool": self._wake, "mofsim_attempt": self._stop_attempt},
+            {
+                "mofsim_pool": self._wake,
+                "mofsim_attempt": self._stop_attempt,
+                "mofsim_model": lambda _: self._validator.wake(),
+            },
             connected=self._wake_all,
         )
 

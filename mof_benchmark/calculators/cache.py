@@ -6,17 +6,20 @@ import gc
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mof_benchmark.calculators import registry
-from mof_benchmark.calculators.contract import Potential
-from mof_benchmark.calculators.loading import load_potential
+from mof_benchmark.calculators.contract import ModelCard, Potential
+from mof_benchmark.calculators.loading import load_card
 
 
 @dataclass(frozen=True)
 class _Key:
     name: str
+    weights: str
+    """Digest of an uploaded model's weights: its name may come to mean another one."""
     device: str
     dtype: str
 
@@ -33,13 +36,18 @@ class ModelCache:
         Most potentials kept; the least recently used leaves.
     models_dir
         Folder of model weights.
+    find_card
+        Says what a name stands for; the registry's names by default.
     """
 
-    def __init__(self, budget: int, *, models_dir: Path) -> None:
+    def __init__(
+        self, budget: int, *, models_dir: Path, find_card: Callable[[str], ModelCard] = registry.card
+    ) -> None:
         if budget < 1:
             raise ValueError("A cache of models needs room for one.")
         self._budget = budget
         self._models_dir = models_dir
+        self._find_card = find_card
         self._lock = threading.RLock()
         self._potentials: OrderedDict[_Key, Potential] = OrderedDict()
 
@@ -54,17 +62,18 @@ class ModelCache:
         Raises
         ------
         ModelNotFoundError, ModelWeightsMissingError, ModelLoadError, UnsafeModelFileError
-            As `load_potential`.
+            As `load_potential`; or what `find_card` raises.
         """
-        key = _Key(name, device, dtype or registry.card(name).dtype)
+        card = self._find_card(name)
+        key = _Key(name, card.settings.get("sha256", ""), device, dtype or card.dtype)
         with self._lock:
             if key not in self._potentials:
                 # Room is made before loading, so that a device never holds one model too many.
                 while len(self._potentials) >= self._budget:
                     self._potentials.popitem(last=False)
                     release_memory()
-                self._potentials[key] = load_potential(
-                    name, device=device, dtype=key.dtype, models_dir=self._models_dir
+                self._potentials[key] = load_card(
+                    card, device=device, dtype=key.dtype, models_dir=self._models_dir
                 )
             self._potentials.move_to_end(key)
             return self._potentials[key]

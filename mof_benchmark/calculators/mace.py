@@ -13,6 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.mace_checkpoint import build_mace, read_mace_file
+from mof_benchmark.calculators.mace_plain import read_plain
 from mof_benchmark.calculators.memory import require_memory
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import sha256_of_file
@@ -33,10 +34,10 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     """Load a MACE `.model` file; see `contract` for the arguments.
 
     `settings["head"]` names the head of a model with several; unset: the one called `default`,
-    or the only one.
+    or the only one. With `settings["plain"]` the file is what `mace_plain` stores of an upload.
     """
     path = weights_path(card, models_dir)
-    checkpoint = read_mace_file(path)
+    checkpoint = read_plain(path) if card.settings.get("plain") else read_mace_file(path)
     head = _head(checkpoint.heads, card.settings.get("head"), path.name)
     model = build_mace(checkpoint, _DTYPES[dtype]).to(device)
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mof_benchmark.calculators.custom.scan import INERT_PACKAGES
 from mof_benchmark.calculators.safe_load import allow_e3nn_constants
 from mof_benchmark.errors import ModelLoadError, UnsafeModelFileError
 
@@ -34,7 +35,7 @@ from numpy._core.multiarray import _reconstruct, scalar  # noqa: E402
 
 # torch's default precision is global to the process.
 _BUILDING = threading.Lock()
-_INERT_PACKAGES = ("mace.", "e3nn.", "torch.nn.", "torch.fx.")
+
 _UNREADABLE = (
     pickle.UnpicklingError,
     RuntimeError,  # a recursion without end is one
@@ -169,7 +170,7 @@ class _InertUnpickler(pickle.Unpickler):
         real = _REAL.get((module, name))
         if real is not None:
             return real
-        if module.startswith(_INERT_PACKAGES):
+        if module.startswith(INERT_PACKAGES):
             return type(name, (_Inert,), {"__module__": module})
         raise UnsafeModelFileError(f"A MACE model has no use for {module}.{name}; the file was not read.")
 

@@ -278,6 +278,11 @@ def cards() -> tuple[ModelCard, ...]:
     return _CARDS
 
 
+def knows(name: str) -> bool:
+    """Whether a model of that name is declared here."""
+    return name in _BY_NAME
+
+
 def card(name: str) -> ModelCard:
     """Find a model by its registry name.
 

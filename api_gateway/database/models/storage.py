@@ -81,6 +81,7 @@ class CustomModel(Base):
     __tablename__ = "custom_models"
     __table_args__ = (
         Index("uq_custom_models_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_custom_models_validating", "id", postgresql_where=text("status = 'validating'")),
     )
 
     id: Mapped[Identifier] = mapped_column(primary_key=True)
@@ -100,3 +101,10 @@ class CustomModel(Base):
     created_at: Mapped[CreatedAt]
     validated_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    card: Mapped[Json | None]
+    """How it is loaded (`CustomModelCard`), once validated."""
+    validation_worker: Mapped[str | None]
+    """Process that validates it."""
+    validation_seen_at: Mapped[datetime | None]
+    """When that process last said that it lives."""
+    validation_attempts: Mapped[int] = mapped_column(server_default=text("0"))
