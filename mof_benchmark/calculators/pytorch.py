@@ -109,7 +109,8 @@ class SchNet(nn.Module):
         head = nn.Module()
         head.outnet = nn.ModuleList([nn.Linear(features, features // 2), nn.Linear(features // 2, 1)])
         self.output_modules = nn.ModuleList([head])
-        self.register_buffer("centres", torch.linspace(0.0, self.cutoff_A, config.n_rbf), persistent=False)
+        centres = torch.linspace(0.0, self.cutoff_A, config.n_rbf, dtype=torch.float64)
+        self.register_buffer("centres", centres, persistent=False)
 
     def forward(self, numbers: torch.Tensor, edges: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """Energies of the atoms (n_atoms,), eV, from vectors centre to neighbour (n_edges, 3), Å."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.loading import load_card
@@ -96,11 +97,10 @@ def test_the_energy_is_that_of_the_equations(schnet: Potential, weights: dict[st
 
 
 def test_forces_and_stress_are_slopes_of_the_energy(schnet: Potential, magnesia: Atoms) -> None:
-    calculator = schnet.make_calculator()
-    magnesia.calc = calculator
+    magnesia.calc = schnet.make_calculator()
     forces, stress = magnesia.get_forces(), magnesia.get_stress()
-    np.testing.assert_allclose(forces, calculator.calculate_numerical_forces(magnesia, d=1e-4), atol=1e-7)
-    np.testing.assert_allclose(stress, calculator.calculate_numerical_stress(magnesia, d=1e-5), atol=1e-8)
+    np.testing.assert_allclose(forces, calculate_numerical_forces(magnesia, eps=1e-4), atol=1e-7)
+    np.testing.assert_allclose(stress, calculate_numerical_stress(magnesia, eps=1e-5), atol=1e-8)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ PROGRAM = """
 import json, os, pathlib, socket, subprocess, sys
 from mof_benchmark.calculators.custom.confinement import Limits, confine
 
-folder, secret, port, before = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), os.getpid()
+folder, secret, port = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+before = os.getpid()
 held = confine(Limits(memory_bytes=512 * 1024**2, file_bytes=1024**2), readable=[], writable=folder)
 outcome = {}
 
