@@ -11,6 +11,7 @@ from api_gateway.custom_models.schemas import METADATA_EXAMPLE, CustomModelDetai
 from api_gateway.custom_models.service import CustomModelService, detail
 from api_gateway.database.models import CustomModelStatus
 from api_gateway.envelope import Envelope, Page, ok
+from api_gateway.paging import Paging
 from api_gateway.routing import By, GuardedRoute, Using, operation
 from api_gateway.structures.schemas import Deleted
 
@@ -51,12 +52,10 @@ async def upload_model(
 
 @router.get("", **operation(Scope.READ, 40002))
 async def list_custom_models(
-    using: Using,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    using: Using, wanted: Annotated[Paging, Query()]
 ) -> Envelope[Page[CustomModelView]]:
     """List the uploaded models, newest first."""
-    return ok(await CustomModelService(using).page(page, page_size))
+    return ok(await CustomModelService(using).page(wanted))
 
 
 @router.get("/{model_id}", **operation(Scope.READ, 30001))

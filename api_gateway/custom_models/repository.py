@@ -17,6 +17,7 @@ from api_gateway.database.models import (
     SlotCommand,
     Task,
 )
+from api_gateway.paging import Paging
 from mof_benchmark.identifiers import new_id
 
 _PRESENT = CustomModel.deleted_at.is_(None)
@@ -31,15 +32,15 @@ async def every(session: AsyncSession) -> Sequence[CustomModel]:
     return (await session.scalars(select(CustomModel).where(_PRESENT).order_by(CustomModel.name))).all()
 
 
-async def page(session: AsyncSession, number: int, size: int) -> tuple[Sequence[CustomModel], int]:
+async def page(session: AsyncSession, wanted: Paging) -> tuple[Sequence[CustomModel], int]:
     """One page, newest first, and how many there are in all."""
     total = await session.scalar(select(func.count()).select_from(CustomModel).where(_PRESENT))
     query = (
         select(CustomModel)
         .where(_PRESENT)
         .order_by(CustomModel.created_at.desc(), CustomModel.id.desc())
-        .offset((number - 1) * size)
-        .limit(size)
+        .offset(wanted.offset)
+        .limit(wanted.page_size)
     )
     return (await session.scalars(query)).all(), total or 0
 

@@ -20,9 +20,10 @@ from api_gateway.custom_models import repository
 from api_gateway.custom_models.scanning import scan_upload
 from api_gateway.custom_models.schemas import CustomModelDetail, CustomModelView
 from api_gateway.database.models import CustomModel, CustomModelStatus
-from api_gateway.envelope import Page, Pagination
+from api_gateway.envelope import Page
 from api_gateway.error_handlers import explain_all
 from api_gateway.errors import MalformedBodyError, NameTakenError, ResourceInUseError
+from api_gateway.paging import Paging
 from api_gateway.services import Services
 from api_gateway.structures.storage import clean_name
 from mof_benchmark.calculators import registry
@@ -100,12 +101,12 @@ class CustomModelService:
             model = await repository.find(session, model_id)
         return _present(model, model_id)
 
-    async def page(self, number: int, size: int) -> Page[CustomModelView]:
+    async def page(self, wanted: Paging) -> Page[CustomModelView]:
         async with self._database.begin() as session:
-            models, total = await repository.page(session, number, size)
+            models, total = await repository.page(session, wanted)
         return Page(
             items=[CustomModelView(**_fields(model)) for model in models],
-            pagination=Pagination.of(number, size, total),
+            pagination=wanted.pagination(total),
         )
 
     async def validate(self, model_id: str, caller: Caller) -> CustomModel:
