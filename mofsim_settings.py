@@ -9,6 +9,8 @@ variable (`MOFSIM_DATABASE__URL`); they come right after the environment.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Literal
@@ -135,7 +137,15 @@ class StorageSettings(Section):
     """Where structures, results and logs lie; shared by the gateway and the GPU hosts."""
 
     root: Path | None = Field(None, description="Storage root; default `<home>/storage`.")
-    keep_results_days: int = Field(180, ge=1, description="Results and files are kept at least this long.")
+    keep_results_days: int = Field(
+        180, ge=1, description="Results and files are kept this long, counted from their last use."
+    )
+    extend_on_access: bool = Field(
+        True, description="Reading a result or a file of it counts as use; otherwise only its creation."
+    )
+    clear_expired: bool = Field(True, description="Clear results away once their time is over.")
+    remind_before_days: int = Field(14, ge=0, description="An alert tells of results so close to their end.")
+    compress_after_days: int = Field(30, ge=1, description="Trajectories older than this are compressed.")
 
 
 class GatewaySettings(Section):
@@ -210,6 +220,52 @@ class BackupSettings(Section):
         return self
 
 
+class AlertSettings(Section):
+    """What is watched, when it is an alert and when it is over, and who is told."""
+
+    check_seconds: float = Field(2.0, gt=0, description="How often the conditions are looked at.")
+    startup_grace_seconds: float = Field(
+        60.0, ge=0, description="Silence of hosts and workers is no alert so soon after the gateway's start."
+    )
+    gpu_memory_free_GB: float = Field(2.0, ge=0, description="Less free GPU memory is an alert.")
+    gpu_memory_clear_GB: float = Field(2.5, ge=0, description="… which ends with as much free.")
+    gpu_temperature_C: float = Field(85.0, description="A hotter GPU is an alert.")
+    gpu_temperature_clear_C: float = Field(80.0, description="… which ends at this temperature.")
+    queued_tasks: int = Field(100, ge=0, description="More waiting tasks are an alert.")
+    queued_tasks_clear: int = Field(80, ge=0, description="… which ends with as few.")
+    model_failures: int = Field(5, ge=0, description="More failures of a model in a row are an alert.")
+    disk_free_GB: float = Field(50.0, ge=0, description="Less free space under the storage is an alert.")
+    disk_clear_GB: float = Field(55.0, ge=0, description="… which ends with as much free.")
+    api_p99_seconds: float = Field(5.0, gt=0, description="A slower 99th percentile of requests is an alert.")
+    api_p99_clear_seconds: float = Field(4.0, gt=0, description="… which ends at this one.")
+    api_window_seconds: float = Field(300.0, gt=0, description="Requests that the percentile counts.")
+    api_least_requests: int = Field(20, ge=1, description="Fewer requests in the window tell nothing.")
+    worker_silent_seconds: float = Field(
+        30.0, gt=0, description="Silence after which a GPU host or pool worker counts as offline."
+    )
+    aggregate_seconds: float = Field(
+        10.0, ge=0, description="Warnings of this time go out in one notification; CRITICAL goes at once."
+    )
+    resend_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="An event that no automation answered is emitted again after this, then doubling.",
+    )
+    webhooks: tuple[str, ...] = Field((), description="Addresses that every notification is posted to.")
+    webhook_secret: SecretStr = Field(SecretStr(""), description="Signs notifications like task webhooks.")
+    notification_blocks: tuple[str, ...] = Field(
+        (),
+        description="Prefect notification blocks (`slack-webhook/ops`) that new automations call as well.",
+    )
+    sink_url: str = Field(
+        "", description="The gateway's alert sink as the Prefect server reaches it; empty: the local gateway."
+    )
+    sink_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Shared by the sink and Prefect's webhook block; empty: derived from the database's URL.",
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be configured, by branch."""
 
@@ -226,6 +282,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     scheduling: SchedulingSettings = SchedulingSettings()
     backup: BackupSettings = BackupSettings()
+    alerts: AlertSettings = AlertSettings()
 
     @property
     def storage_root(self) -> Path:
@@ -243,6 +300,19 @@ class Settings(BaseSettings):
     @property
     def log_dir(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def alert_sink_url(self) -> str:
+        """Where Prefect's automations report alerts."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.gateway.host, self.gateway.host)  # noqa: S104
+        return self.alerts.sink_url or f"http://{host}:{self.gateway.port}/api/v1/system/alerts/sink"
+
+    @property
+    def alert_sink_secret(self) -> str:
+        """Known to whoever knows the database: the gateway, and whoever sets Prefect up."""
+        given = self.alerts.sink_secret.get_secret_value()
+        url = self.database.url.get_secret_value()
+        return given or hmac.new(url.encode(), b"mofsim alert sink", hashlib.sha256).hexdigest()
 
     @property
     def admin_key_file(self) -> Path:

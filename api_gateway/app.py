@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api_gateway import __version__, documentation, error_handlers
+from api_gateway.alerts.conditions import DiskFree, disk_free_GB
+from api_gateway.alerts.endpoints import router as alerts
+from api_gateway.alerts.monitor import Monitor
+from api_gateway.alerts.notifier import Notifier
 from api_gateway.auth.guard import Guard
 from api_gateway.custom_models.endpoints import router as custom_models
 from api_gateway.database import Database, SecretBox
 from api_gateway.documentation.text import DESCRIPTION, TAGS
 from api_gateway.files.endpoints import router as files
+from api_gateway.latency import Latency
 from api_gateway.listener import TaskListener
 from api_gateway.log_ring import LogRing
+from api_gateway.metrics.durations import Durations
+from api_gateway.metrics.endpoints import router as metrics
 from api_gateway.middleware import BodySize, RequestContext
 from api_gateway.models.endpoints import router as models
 from api_gateway.paging import Counts
@@ -44,9 +52,18 @@ EXPOSED_HEADERS = (
 """What a page of another origin may read of an answer's headers."""
 
 
-def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAPI:
-    """Make the application; it connects to nothing before its lifespan starts."""
+def create_app(
+    settings: Settings, *, log_ring: LogRing | None = None, disk_free: DiskFree = disk_free_GB
+) -> FastAPI:
+    """Make the application; it connects to nothing before its lifespan starts.
+
+    Parameters
+    ----------
+    disk_free
+        Looks at the free space of a disk.
+    """
     services = _services(settings, log_ring or LogRing())
+    monitor = partial(Monitor, disk_free=disk_free)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +74,8 @@ def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAP
             async with (
                 services.listener.running(),
                 sender.running(),
-                Engine(services.database, settings),
+                Engine(services.database, settings, also=(monitor, Notifier, Durations)),
+                services.latency.reported(services.database, settings.alerts.check_seconds),
             ):
                 yield
         finally:
@@ -80,7 +98,7 @@ def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAP
     error_handlers.install(app)
     gateway = settings.gateway
     app.add_middleware(BodySize, json_bytes=gateway.max_json_bytes, upload_bytes=gateway.max_upload_bytes)
-    app.add_middleware(RequestContext, default_language=gateway.language)
+    app.add_middleware(RequestContext, default_language=gateway.language, latency=services.latency)
     if gateway.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -90,10 +108,11 @@ def create_app(settings: Settings, *, log_ring: LogRing | None = None) -> FastAP
             expose_headers=EXPOSED_HEADERS,
         )
     api = APIRouter(prefix=PREFIX)
-    for router in (tasks, webhooks, structures, custom_models, models, files, system):
+    for router in (tasks, webhooks, structures, custom_models, models, files, system, alerts):
         api.include_router(router)
     app.include_router(api)
     documentation.install(app)
+    app.include_router(metrics(services))
     return app
 
 
@@ -110,4 +129,5 @@ def _services(settings: Settings, log_ring: LogRing) -> Services:
         secrets=SecretBox.from_settings(settings),
         log_ring=log_ring,
         counts=Counts(),
+        latency=Latency(settings.alerts.api_window_seconds, settings.alerts.api_least_requests),
     )

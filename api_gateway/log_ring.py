@@ -1,5 +1,5 @@
-"""The gateway's log: JSON lines on standard output (section 6.3 of the requirements), and a ring
-of the latest lines for those who watch."""
+"""The gateway's log: JSON lines on standard output and in files (`mofsim_logs`), and a ring of the
+latest lines for those who watch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from api_gateway.metrics import instruments
+from mofsim_logs import LogFiles, encode, kind_of, timestamp
 
 _TOP = ("timestamp", "level", "logger", "message", "task_id", "gpu_id", "request_id")
 _KEPT_LINES = 1000
@@ -52,7 +56,12 @@ class NamedLogger(structlog.PrintLogger):
         self.name = name
 
 
-def configure(ring: LogRing) -> None:
+def _stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = timestamp(datetime.now(UTC))
+    return event
+
+
+def configure(ring: LogRing, files: LogFiles | None = None) -> None:
     """Set structlog up for this process, once, at its start."""
 
     def shape(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
@@ -62,13 +71,17 @@ def configure(ring: LogRing) -> None:
         extra = {name: event[name] for name in list(event) if name not in _TOP}
         line = {name: event[name] for name in _TOP if name in event} | {"extra": extra}
         ring.add(line)
+        kind = kind_of(logger.name)
+        instruments.log_lines.labels(kind, line["level"]).inc()
+        if files is not None:
+            files.write(kind, [encode(line)])
         return line
 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamp,
             structlog.processors.format_exc_info,
             shape,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),

@@ -18,6 +18,8 @@ from api_gateway.app import create_app
 from api_gateway.database import database_url, upgrade
 from api_gateway.keys.service import ensure_admin_key
 from api_gateway.log_ring import LogRing, configure
+from api_gateway.metrics.sharing import share_counts
+from mofsim_logs import LogFiles
 from mofsim_settings import load_settings
 
 _REQUESTS_MAY_TAKE_SECONDS = 10
@@ -34,6 +36,8 @@ def main() -> None:
         # The serving processes read the settings themselves.
         os.environ["MOFSIM_HOME"] = str(load_settings(home).home)
     settings = load_settings()
+    if settings.gateway.processes > 1:
+        share_counts(settings.run_dir / "metrics")
     upgrade(database_url(settings))
     asyncio.run(ensure_admin_key(settings))
     config = uvicorn.Config(
@@ -58,8 +62,9 @@ def main() -> None:
 def application() -> FastAPI:
     """The application of one serving process; uvicorn calls this once its signal handlers stand."""
     ring = LogRing()
-    configure(ring)
-    app = create_app(load_settings(), log_ring=ring)
+    settings = load_settings()
+    configure(ring, LogFiles(settings.log_dir))
+    app = create_app(settings, log_ring=ring)
     _end_streams_on_signals(app)
     _die_with_parent()
     return app

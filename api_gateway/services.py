@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api_gateway.auth.guard import Guard
 from api_gateway.database import Database, SecretBox
+from api_gateway.latency import Latency
 from api_gateway.listener import TaskListener
 from api_gateway.log_ring import LogRing
 from api_gateway.paging import Counts
@@ -29,3 +30,4 @@ class Services:
     secrets: SecretBox
     log_ring: LogRing
     counts: Counts
+    latency: Latency

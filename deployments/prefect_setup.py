@@ -1,4 +1,4 @@
-"""Pools, queues and deployments in Prefect: `python -m deployments.prefect_setup`.
+"""Pools, queues, deployments and alert automations in Prefect: `python -m deployments.prefect_setup`.
 
 What `./mofsim deploy` makes in Prefect. `prefect.yaml` declares the same for people who use
 Prefect's own command line; a test holds both together. What is there already is left as it is, so
@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.base import BaseWorker
 
+from deployments.automations import ensure_automations
 from deployments.stack.parts import MAINTENANCE_POOL
 from mof_benchmark.schemas import TaskType
 from mofsim_settings import Settings, load_settings
@@ -95,7 +96,7 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
 
 
 async def ensure(settings: Settings, client: PrefectClient) -> None:
-    """Make the pools, queues and deployments that are missing."""
+    """Make the pools, queues, deployments and automations that are missing."""
     pools = {pool.name: pool for pool in await _all_pools(client)}
     for gpu in range(settings.compute.slots):
         name = pool_name(gpu)
@@ -113,6 +114,7 @@ async def ensure(settings: Settings, client: PrefectClient) -> None:
         deployment = existing.get((flow_ids[spec.flow_name], spec.name))
         if deployment is None or (deployment.entrypoint, _cron(deployment)) != (spec.entrypoint, spec.cron):
             await _make_deployment(client, spec)
+    await ensure_automations(settings, client)
 
 
 async def _all_pools(client: PrefectClient) -> list[WorkPool]:

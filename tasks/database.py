@@ -91,6 +91,14 @@ class ReportDatabase:
         """Close a command; `error` None on success."""
         self._value("SELECT slot_command_done(%s, %s)", command_id, None if error is None else Jsonb(error))
 
+    def worker_heartbeat(self, host: str, pid: int) -> None:
+        """Say that the pool worker of machine `host` lives."""
+        self._value("SELECT worker_heartbeat(%s, %s)", host, pid)
+
+    def worker_left(self, host: str, pid: int) -> None:
+        """Say that it has ended in good order."""
+        self._value("SELECT worker_left(%s, %s)", host, pid)
+
     def slot_kills(self, host: str) -> list[tuple[int, int]]:
         """Hosts on machine `host` that must be killed: (GPU, pid)."""
         with self._pool.connection() as connection:

@@ -14,6 +14,7 @@ from prefect.context import SyncClientContext
 from mof_benchmark.calculators.cache import ModelCache, release_memory
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.schemas import CalculationRequest
+from mofsim_logs import LogFiles
 from mofsim_settings import Settings
 from tasks.database import ReportDatabase
 
@@ -37,6 +38,8 @@ class Host:
     stage, and each reads all certificates of the machine first."""
     free_memory_MB: Callable[[], float | None] = lambda: None
     """Free memory of the device, as its sensor sees it."""
+    log_files: LogFiles
+    """The files that a task's log goes to besides the database."""
     current: CalculationRequest | None = None
     """The attempt whose stage is here, waiting for the device or computing."""
     warm_models: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from typing import Any
 
 from mof_benchmark.errors import StoppedError
 from mof_benchmark.schemas import CalculationRequest
+from mofsim_logs import LogFiles, encode, timestamp
 from tasks.database import Answer, ReportDatabase, Unavailable
 
 INTERVAL_SECONDS = 0.4
@@ -44,6 +45,8 @@ class AttemptReporter:
         How long leaving waits for a database that is away.
     also
         Another place for the log lines (the run's log in Prefect).
+    files
+        Where the lines that the database took are kept as well.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class AttemptReporter:
         heartbeat_seconds: float,
         patience_seconds: float,
         also: LineSink | None = None,
+        files: LogFiles | None = None,
     ) -> None:
         self._database = database
         self._request = request
         self._heartbeat_seconds = heartbeat_seconds
         self._patience_seconds = patience_seconds
         self._also = also
+        self._files = files
         self._lines: deque[dict[str, Any]] = deque()
         self._dropped = 0
         self._progress: tuple[str, int, int | None, dict[str, float]] | None = None
@@ -87,7 +92,7 @@ class AttemptReporter:
             self._dropped += 1
         self._lines.append(
             {
-                "timestamp": datetime.now(UTC).isoformat(),
+                "timestamp": timestamp(datetime.now(UTC)),
                 "level": level,
                 "logger": f"task.{self._request.task_type}",
                 "message": message,
@@ -133,15 +138,21 @@ class AttemptReporter:
             if self._progress is None:
                 self._progress = progress
             return False
+        if self._files is not None and self._answer != "fenced":
+            self._files.write("task", [encode(self._with_task(line)) for line in lines])
         if self._also is not None:
             for line in lines:
                 self._also(logging.getLevelNamesMapping().get(line["level"], logging.INFO), line["message"])
         return True
 
+    def _with_task(self, line: dict[str, Any]) -> dict[str, Any]:
+        extra = line["extra"] | {"attempt": self._request.attempt}
+        return line | {"task_id": self._request.task_id, "extra": extra}
+
     def _loss(self) -> dict[str, Any]:
         dropped, self._dropped = self._dropped, 0
         return {
-            "timestamp": datetime.now(UTC).isoformat(),
+            "timestamp": timestamp(datetime.now(UTC)),
             "level": "WARNING",
             "logger": "task",
             "message": f"{dropped} log lines were lost while the database was away.",

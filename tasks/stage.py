@@ -117,6 +117,7 @@ def working(request: CalculationRequest, name: str) -> Iterator[Work]:
         heartbeat_seconds=scheduling.heartbeat_seconds,
         patience_seconds=scheduling.lost_after_seconds,
         also=get_run_logger().log,
+        files=host.log_files,
     )
     started = time.monotonic()
     with reporter as monitor:

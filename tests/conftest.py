@@ -16,6 +16,7 @@ SERVERS = {
     "tests/stack/": "stack",
     "tests/flows/": "execution",
     "tests/deployments/": "execution",
+    "tests/api_gateway/alerts/": "prefect",
     "tests/api_gateway/orchestrator/": "prefect",
     "tests/api_gateway/scheduling/": "prefect",
 }

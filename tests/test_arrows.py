@@ -22,15 +22,17 @@ COMPUTE_WITHOUT_TORCH = (
 )
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "mofsim_settings.py": (),
+    "mofsim_logs.py": (),
     "mof_benchmark": ("mofsim_settings",),
-    "tasks": ("mofsim_settings", "mof_benchmark"),
+    "tasks": ("mofsim_settings", "mofsim_logs", "mof_benchmark"),
     "flows": ("mofsim_settings", "mof_benchmark", "tasks"),
-    "deployments": ("mofsim_settings", "mof_benchmark", "tasks", "flows", "mofsim_client"),
-    "api_gateway": ("mofsim_settings", *COMPUTE_WITHOUT_TORCH),
+    "deployments": ("mofsim_settings", "mofsim_logs", "mof_benchmark", "tasks", "flows", "mofsim_client"),
+    "api_gateway": ("mofsim_settings", "mofsim_logs", *COMPUTE_WITHOUT_TORCH),
     "sdk": ("mofsim_client",),
 }
 OURS = (
     "mofsim_settings",
+    "mofsim_logs",
     "mof_benchmark",
     "tasks",
     "flows",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from api_gateway.database.address import database_url, libpq_url, sqlalchemy_url
@@ -77,6 +79,11 @@ class Database:
             yield connection
         finally:
             await connection.close()
+
+    def pool(self) -> dict[str, int]:
+        """Connections of the pool by state."""
+        pool = cast(AsyncAdaptedQueuePool, self._engine.pool)
+        return {"in_use": pool.checkedout(), "idle": pool.checkedin()}
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_gateway import context
 from api_gateway.error_handlers import render, translate
+from api_gateway.latency import Latency
+from api_gateway.metrics import instruments
 
 SECURITY_HEADERS = {
     # An answer is data: whatever a browser takes it for, it loads and runs nothing.
@@ -30,9 +32,10 @@ access_log = structlog.get_logger("access")
 class RequestContext:
     """Gives each request its id and language, and each answer its headers."""
 
-    def __init__(self, app: ASGIApp, default_language: context.Language) -> None:
+    def __init__(self, app: ASGIApp, default_language: context.Language, latency: Latency) -> None:
         self.app = app
         self.default_language = default_language
+        self.latency = latency
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,6 +55,12 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # To the first byte: a stream lasts as long as its reader wishes.
+                seconds = time.perf_counter() - started
+                self.latency.add(seconds)
+                # The template, not the path: a metric for each task would be endless.
+                route = getattr(scope.get("route"), "path", "none")
+                instruments.api_seconds.labels(scope["method"], route, status).observe(seconds)
                 answer = MutableHeaders(scope=message)
                 answer["X-Request-ID"] = request_id
                 for name, value in (SECURITY_HEADERS | NO_STORE | state.get("rate_headers", {})).items():

@@ -1,5 +1,6 @@
 """The gateway's side of Prefect: make, stop, close and follow flow runs."""
 
+from api_gateway.orchestrator.announcing import event
 from api_gateway.orchestrator.client import (
     DeploymentMissingError,
     Orchestrator,
@@ -16,5 +17,6 @@ __all__ = [
     "RunNews",
     "RunOrder",
     "RunState",
+    "event",
     "run_events",
 ]

@@ -13,6 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.context import SettingsContext, get_settings_context
+from prefect.events import Event
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Cancelled, Cancelling, Crashed
@@ -155,6 +156,17 @@ class Orchestrator:
                 )
             found |= {run.id: news for run in runs if (news := RunNews.from_run(run)) is not None}
         return found
+
+    async def emit(self, event: Event) -> None:
+        """Hand an event over; Prefect has it when this returns."""
+        async with self._calls():
+            await self._client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+    async def automations(self, prefix: str) -> dict[str, bool]:
+        """Automations whose names begin with `prefix`, and whether each is enabled."""
+        async with self._calls():
+            found = await self._client.read_automations()
+        return {one.name: one.enabled for one in found if one.name.startswith(prefix)}
 
     async def _set_state(
         self, flow_run_id: UUID, state: State[None], *, force: bool = False

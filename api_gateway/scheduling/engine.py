@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, Self
 
 import psycopg
 import structlog
@@ -27,15 +27,33 @@ _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 5.0
 
 
+class Part(Protocol):
+    """A loop that only one gateway process may run."""
+
+    def __call__(self, database: Database, orchestrator: Orchestrator, settings: Settings, /) -> Loop: ...
+
+
+class Loop(Protocol):
+    """Something that works until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
 class Engine:
     """The scheduling side of a gateway, for its lifespan.
 
     Any number of gateways may run one: an advisory lock lets one lead, and another takes over
     within about a second when its connection goes. Nothing that fails here ends the engine: a loop
     that raises is logged and started again.
+
+    Parameters
+    ----------
+    also
+        Other loops of which one may run, besides those of scheduling.
     """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, also: Sequence[Part] = ()) -> None:
+        self._parts: tuple[Part, ...] = (Placer, Follower, Stopper, Reconciler, *also)
         self._database = database
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
@@ -74,9 +92,9 @@ class Engine:
                     Orchestrator.from_settings(self._settings) as orchestrator,
                     asyncio.TaskGroup() as loops,
                 ):
-                    for part in (Placer, Follower, Stopper, Reconciler):
+                    for part in self._parts:
                         loop = part(self._database, orchestrator, self._settings)
-                        loops.create_task(supervise(part.__name__.lower(), loop.run))
+                        loops.create_task(supervise(type(loop).__name__.lower(), loop.run))
                     # Raises when the connection, and with it the lock, is gone: all loops end.
                     while True:
                         await connection.execute("SELECT 1")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api_gateway.database import Database
 from api_gateway.database.models import Task, TaskAttempt, TaskStatus
 from api_gateway.errors import OrchestratorUnavailableError
+from api_gateway.metrics import instruments
 from api_gateway.orchestrator import (
     AttemptKey,
     DeploymentMissingError,
@@ -55,7 +56,8 @@ class Placer:
         try:
             async with self._database.connection("mofsim_queue") as connection:
                 while True:
-                    await self.place_once()
+                    with instruments.placement_round_seconds.time():
+                        await self.place_once()
                     await self.launch_missing()
                     async for _ in connection.notifies(timeout=_TICK_SECONDS, stop_after=1):
                         pass
@@ -84,6 +86,9 @@ class Placer:
             log.info(
                 "task placed", task_id=task.id, attempt=task.attempt, gpu_id=task.gpu_id, **decision.reasons
             )
+            instruments.placements.labels(
+                decision.gpu_id, decision.reasons["model_warm"], decision.ahead
+            ).inc()
             self._launch(task)
         return [decision for decision, _ in bound]
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api_gateway.database import Database, SecretBox
 from api_gateway.database.models import DeliveryStatus
 from api_gateway.errors import WebhookAddressError
+from api_gateway.metrics import instruments
 from api_gateway.webhooks import repository
 from api_gateway.webhooks.addresses import AddressRules, Target
 from api_gateway.webhooks.repository import Claimed
@@ -133,6 +134,10 @@ class WebhookSender:
 
     async def _deliver(self, client: httpx.AsyncClient, delivery: Claimed) -> None:
         outcome = await self._try(client, delivery)
+        told = "delivered" if outcome.error is None else "failed"
+        instruments.webhook_attempts.labels(delivery.event, told).inc()
+        if outcome.latency_ms is not None:
+            instruments.webhook_seconds.observe(outcome.latency_ms / 1000)
         given_up = outcome.error is not None and delivery.attempts > delivery.retry_times
         log.info(
             "webhook",

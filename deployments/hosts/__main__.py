@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 
 from deployments.environment import prepare_environment, wait_for_settings
 from deployments.hosts.devices import device_environment
+from mofsim_logs import log_to_files
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deployments.hosts", description=__doc__)
     parser.add_argument("--gpu", type=int, required=True, help="number of the GPU slot")
     gpu_id = parser.parse_args().gpu
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = wait_for_settings()
+    log_to_files(settings.log_dir, gpu_id=gpu_id)
     prepare_environment(settings)
     environment, nvml_device = device_environment(settings, gpu_id)
     # For the Dask worker, which is born with it: the allocator and CUDA look at nothing later.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +11,7 @@ from prefect.context import SyncClientContext
 from deployments.hosts.control import Control
 from deployments.hosts.sensors import CpuSensor, NvmlSensor, Sensor, SimulatedSensor, simulation_file
 from mof_benchmark.calculators.cache import ModelCache
+from mofsim_logs import log_to_files
 from mofsim_settings import Settings, load_settings
 from tasks.database import ReportDatabase
 from tasks.host import PLUGIN_NAME, Device, Host
@@ -36,8 +36,8 @@ class HostPlugin(WorkerPlugin):
         self._nvml_device = nvml_device
 
     def setup(self, worker: Any) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         settings = load_settings()
+        log_files = log_to_files(settings.log_dir, gpu_id=self._gpu_id)
         device = choose_device(settings)
         sensor = self._sensor(settings, device)
         database = ReportDatabase(settings.database.url.get_secret_value(), connections=3)
@@ -52,6 +52,7 @@ class HostPlugin(WorkerPlugin):
             ),
             device=device,
             prefect=open_prefect_client(),
+            log_files=log_files,
             free_memory_MB=lambda: sensor.read().memory_free_MB,
         )
         self.control = Control(

@@ -9,12 +9,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from deployments.environment import prepare_environment, wait_for_settings
+from mofsim_logs import log_to_files
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = wait_for_settings()
+    log_to_files(settings.log_dir)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     prepare_environment(settings)
     # Prefect reads its settings from the environment when it is imported.
     from deployments.worker.service import WorkerService

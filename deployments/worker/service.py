@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import httpx
@@ -22,7 +23,7 @@ from deployments.worker.pool import ResidentWorker
 from deployments.worker.run import ActiveRun
 from mofsim_settings import Settings
 from tasks.attempt import FlowServices
-from tasks.database import ReportDatabase
+from tasks.database import ReportDatabase, Unavailable
 
 LOOK_SECONDS = 3.0
 CONNECTIONS = 4
@@ -68,6 +69,7 @@ class WorkerService:
                 asyncio.create_task(self._watch_prefect(context)),
                 asyncio.create_task(self._guard.watch()),
                 asyncio.create_task(self._validator.watch()),
+                asyncio.create_task(self._beat()),
             ]
             serving = [asyncio.create_task(worker.serve()) for worker in self._workers.values()]
             _log.info("Serving %d pools as %s", len(self._workers), self._identity)
@@ -78,6 +80,8 @@ class WorkerService:
             for task in (*helpers, *serving):
                 task.cancel()
             await asyncio.gather(*helpers, *serving, return_exceptions=True)
+        with suppress(*Unavailable):
+            self._database.worker_left(socket.gethostname(), os.getpid())
         self._database.close()
 
     async def _reach_server(self) -> None:
@@ -88,6 +92,13 @@ class WorkerService:
         patience = self._settings.scheduling.shutdown_wait_seconds
         closing = [asyncio.create_task(worker.close(patience)) for worker in self._workers.values()]
         await asyncio.wait(closing, timeout=patience + GIVING_UP_SECONDS)
+
+    async def _beat(self) -> None:
+        """Say that this process lives, and that its loop turns."""
+        while True:
+            with suppress(*Unavailable):
+                await asyncio.to_thread(self._database.worker_heartbeat, socket.gethostname(), os.getpid())
+            await asyncio.sleep(self._settings.scheduling.heartbeat_seconds)
 
     async def _listen(self) -> None:
         await listen(

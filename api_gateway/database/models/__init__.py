@@ -1,8 +1,9 @@
 """The tables."""
 
 from api_gateway.database.models.access import ApiKey, AuditLine, IdempotencyKey, RateBucket
+from api_gateway.database.models.alerts import Alert, GatewayProcess
 from api_gateway.database.models.base import Base
-from api_gateway.database.models.slots import GpuSlot, SlotAction, SlotCommand
+from api_gateway.database.models.slots import GpuSlot, PoolWorker, SlotAction, SlotCommand
 from api_gateway.database.models.storage import CustomModel, CustomModelStatus, File, Structure
 from api_gateway.database.models.tasks import (
     ENDED,
@@ -24,6 +25,7 @@ from api_gateway.database.models.webhooks import DeliveryStatus, WebhookAttempt,
 
 __all__ = [
     "ENDED",
+    "Alert",
     "ApiKey",
     "AttemptOutcome",
     "AuditLine",
@@ -34,9 +36,11 @@ __all__ = [
     "DeliveryStatus",
     "DeviceKind",
     "File",
+    "GatewayProcess",
     "GpuSlot",
     "IdempotencyKey",
     "MemoryCalibration",
+    "PoolWorker",
     "Priority",
     "RateBucket",
     "SlotAction",

@@ -51,3 +51,13 @@ class SlotCommand(Base):
     created_at: Mapped[CreatedAt]
     done_at: Mapped[datetime | None]
     error: Mapped[Json | None]
+
+
+class PoolWorker(Base):
+    """The pool worker of a machine, for as long as it has not left in good order."""
+
+    __tablename__ = "pool_workers"
+
+    host: Mapped[str] = mapped_column(primary_key=True)
+    pid: Mapped[int]
+    reported_at: Mapped[CreatedAt]

@@ -50,7 +50,7 @@ class Structure(Base):
 
 
 class File(Base):
-    """A file of a task's result."""
+    """A file of a task's result. Size and digest are those of its content, compressed or not."""
 
     __tablename__ = "files"
     __table_args__ = (Index("ix_files_task_id", "task_id"),)
@@ -64,6 +64,8 @@ class File(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     created_at: Mapped[CreatedAt]
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Size on the disk of a file that lies there compressed (`<path>.gz`)."""
 
 
 class CustomModelStatus(StrEnum):

@@ -107,6 +107,7 @@ class Task(Base):
         Index("ix_tasks_completed", "ended_at", postgresql_where=text("status = 'COMPLETED'")),
         Index("ix_tasks_type_place", "task_type", "place"),
         Index("ix_tasks_model_place", "model", "place"),
+        Index("ix_tasks_model_ended_at", "model", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index("ix_tasks_structure_place", "structure_id", "place"),
         Index("ix_tasks_created_at", "created_at"),
         Index("ix_tasks_batch_place", "batch_id", "place", postgresql_where=text("batch_id IS NOT NULL")),
@@ -244,11 +245,14 @@ class TaskResult(Base):
     """The result document of a task."""
 
     __tablename__ = "task_results"
+    __table_args__ = (Index("ix_task_results_kept_from", "kept_from"),)
 
     task_id: Mapped[Identifier] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int]
     result: Mapped[Json]
     created_at: Mapped[CreatedAt]
+    kept_from: Mapped[CreatedAt]
+    """The time it is kept counts from here: its creation, or its last use."""
 
 
 class TaskLog(Base):

@@ -1,0 +1,1 @@
+"""Alerts: conditions that are watched, events that Prefect's automations decide on, who is told."""

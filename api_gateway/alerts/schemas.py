@@ -1,0 +1,69 @@
+"""Documents of the alerts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api_gateway.alerts.rules import Level
+from api_gateway.envelope import Timestamp
+
+
+class AlertDocument(BaseModel):
+    """An alert as channels and clients get it (section 7.3 of the requirements)."""
+
+    alert_id: str = Field(max_length=64, pattern="^alert_[0-9a-z]+$")
+    level: Level
+    type: str = Field(max_length=64, description="The rule's.")
+    message: str = Field(max_length=2000)
+    details: dict[str, Any]
+    timestamp: Timestamp = Field(description="When it was raised; once resolved, when that was.")
+    resolved: bool
+
+
+class Announcement(AlertDocument):
+    """An alert on its way through Prefect's automations to the sink."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    subject: str = Field(max_length=200)
+
+    def ended(self) -> Announcement:
+        """The same, over at this moment."""
+        return self.model_copy(update={"resolved": True, "timestamp": datetime.now(UTC)})
+
+
+class AlertView(AlertDocument):
+    """An alert with its history."""
+
+    subject: str
+    raised_at: Timestamp
+    resolved_at: Timestamp | None
+    via: Literal["prefect", "monitor"] = Field(
+        description="Who told of it: Prefect's automation, or the monitor itself while Prefect was away."
+    )
+
+
+class RuleView(BaseModel):
+    """A rule."""
+
+    type: str
+    level: Level
+    description: str
+    threshold: float
+    clears_at: float
+    side: Literal["above", "below"] = Field(description="On which side of the threshold it is an alert.")
+    unit: str
+    event: str | None = Field(description="Event that Prefect's automation expects.")
+    automation: str | None = Field(description="Name of the automation in Prefect's UI.")
+    muted: bool | None = Field(description="Its automation is paused; null while that is not known.")
+    active: int = Field(description="Alerts that last.")
+
+
+class Taken(BaseModel):
+    """The sink's answer."""
+
+    alert_id: str
+    new: bool = Field(description="False: it was known.")

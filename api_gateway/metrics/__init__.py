@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: counted by this process, and read from the database."""

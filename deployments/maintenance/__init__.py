@@ -1,0 +1,1 @@
+"""What is done day by day: old logs are archived, old trajectories compressed, expired results cleared."""
