@@ -36,10 +36,10 @@ class Host:
     prefect: SyncClientContext
     """Prefect's task engine takes the client it finds here. Where it finds none it makes two per
     stage, and each reads all certificates of the machine first."""
-    free_memory_MB: Callable[[], float | None] = lambda: None
-    """Free memory of the device, as its sensor sees it."""
     log_files: LogFiles
     """The files that a task's log goes to besides the database."""
+    free_memory_MB: Callable[[], float | None] = lambda: None
+    """Free memory of the device, as its sensor sees it."""
     current: CalculationRequest | None = None
     """The attempt whose stage is here, waiting for the device or computing."""
     warm_models: tuple[str, ...] = ()

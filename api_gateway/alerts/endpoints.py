@@ -7,37 +7,31 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 
 from api_gateway.alerts import service
-from api_gateway.alerts.rules import Level
-from api_gateway.alerts.schemas import AlertView, Announcement, RuleView, Taken
+from api_gateway.alerts.schemas import AlertFilter, AlertView, Announcement, RuleView, Taken
 from api_gateway.auth.credentials import Scope
 from api_gateway.envelope import Envelope, Page, ok
+from api_gateway.paging import Paging
 from api_gateway.routing import GuardedRoute, Using, operation
 
 router = APIRouter(prefix="/system/alerts", tags=["system"], route_class=GuardedRoute)
 
 
-@router.get("/rules", **operation(Scope.READ))
-async def list_rules(using: Using) -> Envelope[list[RuleView]]:
+@router.get("/rules", **operation(Scope.READ, 40002))
+async def list_rules(using: Using, wanted: Annotated[Paging, Query()]) -> Envelope[Page[RuleView]]:
     """List the rules: thresholds, Prefect's automation for each, and whether it is muted there."""
-    return ok(await service.every_rule(using))
+    return ok(wanted.cut(await service.every_rule(using)))
 
 
-@router.get("/active", **operation(Scope.READ))
-async def list_active(using: Using) -> Envelope[list[AlertView]]:
+@router.get("/active", **operation(Scope.READ, 40002))
+async def list_active(using: Using, wanted: Annotated[Paging, Query()]) -> Envelope[Page[AlertView]]:
     """List the alerts that last, oldest first."""
-    return ok(await service.active(using))
+    return ok(wanted.cut(await service.active(using)))
 
 
 @router.get("/history", **operation(Scope.READ, 30006, 40002))
-async def list_history(
-    using: Using,
-    kind: Annotated[str | None, Query(alias="type", max_length=64, description="A rule's type.")] = None,
-    level: Annotated[Level | None, Query()] = None,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Envelope[Page[AlertView]]:
+async def list_history(using: Using, wanted: Annotated[AlertFilter, Query()]) -> Envelope[Page[AlertView]]:
     """List all alerts, newest first."""
-    return ok(await service.history(using, kind=kind, level=level, page=page, page_size=page_size))
+    return ok(await service.history(using, wanted))
 
 
 @router.post("/sink", include_in_schema=False)

@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.alerts.schemas import Announcement
+from api_gateway.alerts.schemas import AlertFilter, Announcement
 from api_gateway.database.models import Alert
 
 Via = Literal["prefect", "monitor"]
@@ -59,21 +59,11 @@ async def active(session: AsyncSession) -> Sequence[Alert]:
     return (await session.scalars(query)).all()
 
 
-async def history(
-    session: AsyncSession,
-    *,
-    kind: str | None,
-    level: str | None,
-    page: int,
-    page_size: int,
-) -> tuple[Sequence[Alert], int]:
+async def history(session: AsyncSession, wanted: AlertFilter) -> tuple[Sequence[Alert], int]:
     """A page of alerts, newest first, and how many there are."""
     conditions = [
-        condition
-        for value, condition in (
-            (kind, Alert.type == kind),
-            (level, Alert.level == level),
-        )
+        column == value
+        for column, value in ((Alert.type, wanted.type), (Alert.level, wanted.level))
         if value is not None
     ]
     total = await session.scalar(select(func.count()).select_from(Alert).where(*conditions))
@@ -81,8 +71,8 @@ async def history(
         select(Alert)
         .where(*conditions)
         .order_by(Alert.raised_at.desc(), Alert.id.desc())
-        .limit(page_size)
-        .offset((page - 1) * page_size)
+        .limit(wanted.page_size)
+        .offset(wanted.offset)
     )
     return found.all(), total or 0
 

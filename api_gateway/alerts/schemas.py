@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api_gateway.alerts.rules import Level
 from api_gateway.envelope import Timestamp
+from api_gateway.paging import Paging
 
 
 class AlertDocument(BaseModel):
@@ -44,6 +45,13 @@ class AlertView(AlertDocument):
     via: Literal["prefect", "monitor"] = Field(
         description="Who told of it: Prefect's automation, or the monitor itself while Prefect was away."
     )
+
+
+class AlertFilter(Paging):
+    """Which alerts of the history."""
+
+    type: str | None = Field(None, max_length=64, description="A rule's.")
+    level: Level | None = None
 
 
 class RuleView(BaseModel):

@@ -10,9 +10,9 @@ from typing import cast
 from api_gateway.alerts import repository
 from api_gateway.alerts.repository import Via
 from api_gateway.alerts.rules import Level, Rule, rules
-from api_gateway.alerts.schemas import AlertDocument, AlertView, Announcement, RuleView, Taken
+from api_gateway.alerts.schemas import AlertDocument, AlertFilter, AlertView, Announcement, RuleView, Taken
 from api_gateway.database.models import Alert
-from api_gateway.envelope import Page, Pagination
+from api_gateway.envelope import Page
 from api_gateway.errors import AlertNotFoundError, InvalidKeyError, OrchestratorUnavailableError
 from api_gateway.orchestrator import Orchestrator, OrchestratorRefusedError
 from api_gateway.services import Services
@@ -69,17 +69,13 @@ async def active(services: Services) -> list[AlertView]:
         return [view(alert) for alert in await repository.active(session)]
 
 
-async def history(
-    services: Services, *, kind: str | None, level: Level | None, page: int, page_size: int
-) -> Page[AlertView]:
+async def history(services: Services, wanted: AlertFilter) -> Page[AlertView]:
     """Raises `AlertNotFoundError` for a rule that does not exist."""
-    if kind is not None and kind not in rules(services.settings):
-        raise AlertNotFoundError(f"There is no rule {kind!r}")
+    if wanted.type is not None and wanted.type not in rules(services.settings):
+        raise AlertNotFoundError(f"There is no rule {wanted.type!r}")
     async with services.database.begin() as session:
-        found, total = await repository.history(
-            session, kind=kind, level=level, page=page, page_size=page_size
-        )
-    return Page(items=[view(alert) for alert in found], pagination=Pagination.of(page, page_size, total))
+        found, total = await repository.history(session, wanted)
+    return Page(items=[view(alert) for alert in found], pagination=wanted.pagination(total))
 
 
 async def every_rule(services: Services) -> list[RuleView]:

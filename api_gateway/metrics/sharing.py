@@ -28,5 +28,5 @@ def counted() -> CollectorRegistry:
     if folder is None:
         return instruments.REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     return registry

@@ -161,7 +161,9 @@ def test_a_rule_is_muted_by_pausing_its_automation_and_heard_again(world: Watche
     kind = "gpu_temperature_high"
     before = len(world.told(kind))
     with paused(world, kind):
-        rules = {rule["type"]: rule for rule in world.client.get("/system/alerts/rules").json()["data"]}
+        rules = {
+            rule["type"]: rule for rule in world.client.get("/system/alerts/rules").json()["data"]["items"]
+        }
         assert rules[kind]["muted"] is True
         assert rules["gpu_lost"]["muted"] is False
         world.hosts.show(GPU, temperature_C=95)

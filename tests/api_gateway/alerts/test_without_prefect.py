@@ -114,7 +114,7 @@ def test_the_history_is_paged_and_filtered(world: Watched) -> None:
 
 
 def test_the_rules_are_those_of_the_requirements(world: Watched) -> None:
-    shown = {rule["type"]: rule for rule in data_of(world.client.get("/system/alerts/rules"))}
+    shown = {rule["type"]: rule for rule in data_of(world.client.get("/system/alerts/rules"))["items"]}
     assert set(shown) == set(rules(world.gateway.settings))
     thresholds = {kind: shown[kind]["threshold"] for kind in ("gpu_memory_low", "disk_space_low", "api_slow")}
     assert thresholds == {"gpu_memory_low": 2.0, "disk_space_low": 50.0, "api_slow": 5.0}

@@ -101,7 +101,7 @@ class Watched:
         return found
 
     def active(self, kind: str) -> list[dict[str, Any]]:
-        found = self.client.get("/system/alerts/active").json()["data"]
+        found = self.client.get("/system/alerts/active", params={"page_size": 100}).json()["data"]["items"]
         return [alert for alert in found if alert["type"] == kind]
 
     def queue(self, count: int, *, model: str = "sevennet_prod") -> list[str]:
