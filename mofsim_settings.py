@@ -145,6 +145,10 @@ class StorageSettings(Section):
     )
     clear_expired: bool = Field(True, description="Clear results away once their time is over.")
     remind_before_days: int = Field(14, ge=0, description="An alert tells of results so close to their end.")
+    care_schedule: str = Field(
+        "30 2 * * *",
+        description="When logs are archived and old data cared for (cron, UTC); empty: only by command.",
+    )
     compress_after_days: int = Field(30, ge=1, description="Trajectories older than this are compressed.")
 
 
@@ -300,6 +304,11 @@ class Settings(BaseSettings):
     @property
     def log_dir(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def chores_scheduled(self) -> bool:
+        """Whether anything runs by the clock."""
+        return bool(self.backup.schedule or self.storage.care_schedule)
 
     @property
     def alert_sink_url(self) -> str:

@@ -31,6 +31,7 @@ from api_gateway.paging import Counts
 from api_gateway.scheduling.engine import Engine
 from api_gateway.scheduling.service import QueueService
 from api_gateway.services import Services
+from api_gateway.storage.endpoints import router as storage
 from api_gateway.structures.endpoints import router as structures
 from api_gateway.structures.storage import StructureStorage
 from api_gateway.system.endpoints import router as system
@@ -108,7 +109,7 @@ def create_app(
             expose_headers=EXPOSED_HEADERS,
         )
     api = APIRouter(prefix=PREFIX)
-    for router in (tasks, webhooks, structures, custom_models, models, files, system, alerts):
+    for router in (tasks, webhooks, structures, custom_models, models, files, system, alerts, storage):
         api.include_router(router)
     app.include_router(api)
     documentation.install(app)

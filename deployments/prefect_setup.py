@@ -45,6 +45,11 @@ FLOWS = {
 }
 """Entry point of the flow of each task type."""
 TAG = "mofsim"
+CARE_FLOWS = {
+    "archive-logs": "deployments.maintenance.flows.archive_logs",
+    "care-for-data": "deployments.maintenance.flows.care_for_data",
+}
+"""Entry point of each daily chore."""
 BACKUP_FLOW = "backup"
 BACKUP_ENTRYPOINT = "deployments.backup.flow.backup"
 
@@ -80,12 +85,13 @@ def deployment_specs(settings: Settings) -> list[DeploymentSpec]:
 
 
 def maintenance_specs(settings: Settings) -> list[DeploymentSpec]:
-    """The scheduled chores; a stack without a folder for backups has none."""
-    if settings.backup.folder is None:
-        return []
-    cron = settings.backup.schedule
+    """The scheduled chores; the backup's only with a folder for it."""
+    chores = dict.fromkeys(CARE_FLOWS.items(), settings.storage.care_schedule)
+    if settings.backup.folder is not None:
+        chores[BACKUP_FLOW, BACKUP_ENTRYPOINT] = settings.backup.schedule
     return [
-        DeploymentSpec(BACKUP_FLOW, MAINTENANCE_POOL, BACKUP_ENTRYPOINT, MAINTENANCE_POOL, "default", cron)
+        DeploymentSpec(name, MAINTENANCE_POOL, entrypoint, MAINTENANCE_POOL, "default", cron)
+        for (name, entrypoint), cron in chores.items()
     ]
 
 

@@ -31,7 +31,7 @@ async def download(
     ] = None,
 ) -> Response:
     """Download a file. Parts by `Range`; `ETag` is the content's SHA-256, for `If-None-Match`."""
-    file = await service.locate(using.database, using.settings.storage_root, file_id)
+    file = await service.locate(using.database, using.settings, file_id)
     # A file never changes under its identifier.
     headers = {"ETag": file.etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _names(if_none_match, file.etag):

@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from api_gateway.database import Database
 from api_gateway.errors import FileMissingError, ResultExpiredError
 from api_gateway.files import repository
+from api_gateway.files.unpacking import unpacked
+from mofsim_settings import Settings
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ def inside(root: Path, relative: str) -> Path | None:
     return path if path.is_relative_to(root.resolve()) else None
 
 
-async def locate(database: Database, root: Path, file_id: str) -> StoredFile:
-    """Find a file by its identifier.
+async def locate(database: Database, settings: Settings, file_id: str) -> StoredFile:
+    """Find a file by its identifier, unpacked if it lies there compressed; reading it is use.
 
     Raises
     ------
@@ -39,11 +41,15 @@ async def locate(database: Database, root: Path, file_id: str) -> StoredFile:
     """
     async with database.begin() as session:
         file = await repository.find(session, file_id)
+        if file is not None and file.task_id is not None and settings.storage.extend_on_access:
+            await repository.used(session, file.task_id)
     if file is None:
         raise FileMissingError(f"There is no file {file_id!r}")
-    path = await asyncio.to_thread(inside, root, file.path)
-    if path is None:
+    root = settings.storage_root
+    place = await asyncio.to_thread(inside, root, file.path)
+    if place is None:
         raise FileMissingError(f"There is no file {file_id!r}")
-    if not await asyncio.to_thread(path.is_file):
+    path = await asyncio.to_thread(unpacked, root, place, file_id)
+    if path is None:
         raise ResultExpiredError("The file has been cleared away")
     return StoredFile(path, PurePosixPath(file.path).name, file.media_type, f'"{file.sha256}"')

@@ -131,6 +131,8 @@ class TaskService:
             if stored is None and task.status is TaskStatus.COMPLETED:
                 raise ResultExpiredError("The result has been cleared away")
             written = await files.of_task(session, task_id, stored.attempt) if stored else []
+            if self._services.settings.storage.extend_on_access:
+                await files.used(session, task_id)
         return TaskResultView(
             task_id=task.id,
             task_type=task.task_type,

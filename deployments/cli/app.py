@@ -166,6 +166,7 @@ def install_models(context: typer.Context) -> None:
 app.command()(operations.part)
 app.command()(operations.healthy)
 app.command()(operations.deploy)
+app.command()(operations.care)
 app.command()(operations.backup)
 app.command()(operations.restore)
 

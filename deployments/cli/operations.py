@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
 
 from deployments.backup import BackupError
 from deployments.cli.common import HomeOption, console, fail, home_of
 from deployments.environment import process_environment
+from deployments.maintenance import data_care, log_archive
 from deployments.stack.errors import StackError
 from deployments.stack.health import problem_of
 from deployments.stack.home import make_home
@@ -50,6 +53,31 @@ def healthy(
     if problem is not None:
         fail(problem)
     console.print("healthy")
+
+
+def care(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Archive old logs, compress old trajectories, clear expired results away; done daily by itself."""
+    settings = load_settings(home_of(home))
+    url = settings.database.url.get_secret_value()
+    if not url:
+        fail("No database: start the stack, or set database.url.")
+    if dry_run:
+        with psycopg.connect(url) as connection:
+            due = data_care.plan(connection, settings)
+        for file in due.compress:
+            console.print(f"compress {file.path} ({file.size_bytes / 1e6:.1f} MB)", highlight=False)
+        for result in due.clear:
+            console.print(f"clear    {result.task_id} ({result.stored_bytes / 1e6:.1f} MB)", highlight=False)
+        console.print(
+            f"{len(due.compress)} trajectories to compress, {len(due.clear)} results to clear away."
+        )
+        return
+    archived = log_archive.archive(settings.log_dir, datetime.now(UTC).date())
+    console.print(f"{len(archived.gzipped)} days of logs gzipped, {len(archived.packed)} packed.")
+    data_care.care(settings, console.print)
 
 
 def deploy(home: HomeOption = None) -> None:

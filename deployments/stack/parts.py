@@ -44,7 +44,7 @@ class Part:
 def all_parts(settings: Settings, *, with_postgres: bool, with_prefect: bool, with_dask: bool) -> list[Part]:
     """The parts of a stack; servers that the settings place elsewhere are left out."""
     parts = [keeper(), gateway(settings), pool_worker(settings), gpu_hosts(settings)]
-    if settings.backup.schedule:
+    if settings.chores_scheduled:
         parts.append(maintenance_worker())
     if with_postgres:
         parts.append(postgres_server(settings))
@@ -140,10 +140,9 @@ def pool_worker(settings: Settings) -> Part:
 
 def maintenance_worker() -> Part:
     # Prefect's own process worker: a backup runs beside the stack, not inside one of its parts.
-    words = ("worker", "start", "--pool", MAINTENANCE_POOL, "--type", "process")
     return Part(
         name="maintenance",
-        command=[*_module("prefect", *words), "--install-policy", "never"],
+        command=_module("deployments.maintenance"),
         order=65,
         environment={"PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false"},
     )

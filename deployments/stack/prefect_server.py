@@ -22,7 +22,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
     """Prefect's own settings for a small, private server that keeps its database small.
 
     Its database is `prefect`, beside ours on the same PostgreSQL. Nothing is reported to the
-    outside; the service for schedules runs only when backups have one, and that for late runs, which
+    outside; the service for schedules runs only when a chore has one, and that for late runs, which
     mofsim does not use, never.
     """
     api = urlsplit(settings.prefect.api_url)
@@ -46,7 +46,7 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.home / "prefect" / "ui"),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(bool(settings.backup.schedule)).lower(),
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(settings.chores_scheduled).lower(),
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(

@@ -1,0 +1,1 @@
+"""How full the storage is, and what the data care would do next."""
