@@ -270,6 +270,16 @@ class AlertSettings(Section):
     )
 
 
+class TracingSettings(Section):
+    """Traces for OpenTelemetry."""
+
+    otlp_endpoint: str = Field(
+        "", description="`http://host:4318` of a collector that takes OTLP over HTTP; empty: no traces."
+    )
+    service_name: str = Field("mofsim-gateway", description="Name of the service in the traces.")
+    export_every_seconds: float = Field(5.0, gt=0, description="How often spans are sent.")
+
+
 class Settings(BaseSettings):
     """Everything that can be configured, by branch."""
 
@@ -287,6 +297,7 @@ class Settings(BaseSettings):
     scheduling: SchedulingSettings = SchedulingSettings()
     backup: BackupSettings = BackupSettings()
     alerts: AlertSettings = AlertSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def storage_root(self) -> Path:

@@ -36,6 +36,7 @@ from api_gateway.structures.endpoints import router as structures
 from api_gateway.structures.storage import StructureStorage
 from api_gateway.system.endpoints import router as system
 from api_gateway.tasks.endpoints import router as tasks
+from api_gateway.tracing import Tracing
 from api_gateway.webhooks.addresses import AddressRules
 from api_gateway.webhooks.endpoints import router as webhooks
 from api_gateway.webhooks.sender import WebhookSender
@@ -73,6 +74,7 @@ def create_app(
         warming = asyncio.create_task(services.structures.builtins())
         try:
             async with (
+                services.tracing.exporting(),
                 services.listener.running(),
                 sender.running(),
                 Engine(services.database, settings, also=(monitor, Notifier, Durations)),
@@ -99,7 +101,9 @@ def create_app(
     error_handlers.install(app)
     gateway = settings.gateway
     app.add_middleware(BodySize, json_bytes=gateway.max_json_bytes, upload_bytes=gateway.max_upload_bytes)
-    app.add_middleware(RequestContext, default_language=gateway.language, latency=services.latency)
+    app.add_middleware(
+        RequestContext, default_language=gateway.language, latency=services.latency, tracing=services.tracing
+    )
     if gateway.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -130,5 +134,6 @@ def _services(settings: Settings, log_ring: LogRing) -> Services:
         secrets=SecretBox.from_settings(settings),
         log_ring=log_ring,
         counts=Counts(),
+        tracing=Tracing.from_settings(settings),
         latency=Latency(settings.alerts.api_window_seconds, settings.alerts.api_least_requests),
     )

@@ -12,6 +12,7 @@ from api_gateway.log_ring import LogRing
 from api_gateway.paging import Counts
 from api_gateway.scheduling.service import QueueService
 from api_gateway.structures.storage import StructureStorage
+from api_gateway.tracing import Tracing
 from api_gateway.webhooks.addresses import AddressRules
 from mofsim_settings import Settings
 
@@ -31,3 +32,4 @@ class Services:
     log_ring: LogRing
     counts: Counts
     latency: Latency
+    tracing: Tracing

@@ -16,6 +16,7 @@ from api_gateway import context
 from api_gateway.error_handlers import render, translate
 from api_gateway.latency import Latency
 from api_gateway.metrics import instruments
+from api_gateway.tracing import Tracing, finish
 
 SECURITY_HEADERS = {
     # An answer is data: whatever a browser takes it for, it loads and runs nothing.
@@ -32,10 +33,13 @@ access_log = structlog.get_logger("access")
 class RequestContext:
     """Gives each request its id and language, and each answer its headers."""
 
-    def __init__(self, app: ASGIApp, default_language: context.Language, latency: Latency) -> None:
+    def __init__(
+        self, app: ASGIApp, default_language: context.Language, latency: Latency, tracing: Tracing
+    ) -> None:
         self.app = app
         self.default_language = default_language
         self.latency = latency
+        self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,25 +63,31 @@ class RequestContext:
                 seconds = time.perf_counter() - started
                 self.latency.add(seconds)
                 # The template, not the path: a metric for each task would be endless.
-                route = getattr(scope.get("route"), "path", "none")
-                instruments.api_seconds.labels(scope["method"], route, status).observe(seconds)
+                instruments.api_seconds.labels(scope["method"], _route(scope), status).observe(seconds)
                 answer = MutableHeaders(scope=message)
                 answer["X-Request-ID"] = request_id
                 for name, value in (SECURITY_HEADERS | NO_STORE | state.get("rate_headers", {})).items():
                     answer.setdefault(name, value)
             await send(message)
 
-        try:
-            await self.app(scope, receive, send_with_headers)
-        except Exception as error:
-            if status:
-                raise
-            await render(translate(error))(scope, receive, send_with_headers)
-        finally:
-            access_log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 2),
-            )
+        with self.tracing.request(scope["method"], headers, request_id) as span:
+            try:
+                await self.app(scope, receive, send_with_headers)
+            except Exception as error:
+                if status:
+                    raise
+                await render(translate(error))(scope, receive, send_with_headers)
+            finally:
+                finish(span, scope["method"], _route(scope), status)
+                access_log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                )
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that was found: `/tasks/{task_id}`."""
+    return getattr(scope.get("route"), "path", "none")

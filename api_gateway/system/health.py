@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import text
@@ -20,12 +24,18 @@ _ANSWER_SECONDS = 2.0
 
 async def check(services: Services) -> Health:
     """Ask every component at the same time."""
-    database, prefect, slots = await asyncio.gather(
-        _timed(_database(services)), _timed(_prefect(services)), _timed(_slots(services))
-    )
-    components = {"database": database, "prefect": prefect, "slots": slots}
+    questions = {
+        "database": _database(services),
+        "prefect": _prefect(services),
+        "dask": _dask(services),
+        "worker": _worker(services),
+        "slots": _slots(services),
+        "storage": _storage(services),
+    }
+    answers = await asyncio.gather(*map(_timed, questions.values()))
+    components = dict(zip(questions, answers, strict=True))
     status: State = "ok"
-    if database.state == "down":
+    if components["database"].state == "down":
         status = "down"
     elif any(component.state != "ok" for component in components.values()):
         status = "degraded"
@@ -75,6 +85,41 @@ async def _slots(services: Services) -> Component:
     expected = settings.compute.slots
     state: State = "ok" if len(well) >= expected else "degraded" if well else "down"
     return Component(state=state, detail=f"{len(well)} of {expected} GPU slots report")
+
+
+async def _dask(services: Services) -> Component:
+    """The scheduler takes connections."""
+    address = urlsplit(services.settings.dask.scheduler_address)
+    if not address.hostname or not address.port:
+        return Component(state="down", detail="not configured")
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.close()
+    return Component(state="ok")
+
+
+async def _worker(services: Services) -> Component:
+    """A pool worker has said lately that it lives."""
+    lost_after = services.settings.scheduling.lost_after_seconds
+    async with services.database.begin() as session:
+        ages = await repository.worker_silences(session)
+    alive = sum(age < lost_after for age in ages)
+    state: State = "down" if not alive else "degraded" if alive < len(ages) else "ok"
+    return Component(state=state, detail=f"{alive} of {max(len(ages), 1)} pool workers report")
+
+
+async def _storage(services: Services) -> Component:
+    """The storage can be written, and has room."""
+    root = services.settings.storage_root
+    free = await asyncio.to_thread(_write_and_measure, root)
+    low = free < services.settings.alerts.disk_free_GB
+    return Component(state="degraded" if low else "ok", detail=f"{free:.0f} GB free")
+
+
+def _write_and_measure(root: Path) -> float:
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root) as probe:
+        probe.write(b"mofsim")
+    return shutil.disk_usage(root).free / 1e9
 
 
 async def must_be_ready(services: Services) -> None:

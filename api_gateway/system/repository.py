@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.database.models import GpuSlot, Priority, Task, TaskStatus
+from api_gateway.database.models import GpuSlot, PoolWorker, Priority, Task, TaskStatus
 
 
 async def slots(session: AsyncSession) -> Sequence[GpuSlot]:
@@ -22,6 +22,12 @@ async def slot(session: AsyncSession, gpu_id: int) -> GpuSlot | None:
 def is_alive(slot: GpuSlot, lost_after_seconds: float) -> bool:
     """Whether the slot's host has reported lately."""
     return slot.reported_at > datetime.now(UTC) - timedelta(seconds=lost_after_seconds)
+
+
+async def worker_silences(session: AsyncSession) -> list[float]:
+    """Seconds since each pool worker was heard of."""
+    age = func.extract("epoch", func.clock_timestamp() - PoolWorker.reported_at)
+    return [float(seconds) for seconds in await session.scalars(select(age))]
 
 
 async def counts_by_status(session: AsyncSession) -> dict[TaskStatus, int]:

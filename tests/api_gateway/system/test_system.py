@@ -33,13 +33,28 @@ def test_health_is_degraded_not_dead_while_prefect_is_away(client: httpx.Client)
     assert components["database"]["state"] == "ok"
     assert components["database"]["latency_ms"] > 0
     assert components["prefect"]["state"] == "down"
-    assert set(components) == {"database", "prefect", "slots"}
+    assert set(components) == {"database", "prefect", "dask", "worker", "slots", "storage"}
+    assert components["dask"]["state"] == components["worker"]["state"] == "down"
+    assert components["storage"]["latency_ms"] > 0
     assert body["data"]["version"] == api_gateway.__version__
 
 
 def test_a_slot_that_reports_is_healthy(client: httpx.Client, sql: Sql) -> None:
     sql.slot_report(0)
     assert client.get("/health").json()["data"]["components"]["slots"]["state"] == "ok"
+
+
+def test_a_pool_worker_that_says_it_lives_is_healthy_until_it_leaves(client: httpx.Client, sql: Sql) -> None:
+    def worker() -> str:
+        return str(client.get("/health").json()["data"]["components"]["worker"]["state"])
+
+    sql.call("worker_heartbeat", "here", 42)
+    assert worker() == "ok"
+    # Of an earlier process on the same machine: that one is not gone.
+    sql.call("worker_left", "here", 41)
+    assert worker() == "ok"
+    sql.call("worker_left", "here", 42)
+    assert worker() == "down"
 
 
 def test_without_a_database_the_gateway_says_so_and_lives() -> None:
