@@ -80,17 +80,19 @@ async def is_in_use(session: AsyncSession, name: str) -> bool:
 
 
 async def mark_deleted(session: AsyncSession, model: CustomModel, request_id: str) -> None:
-    """Nobody finds it any more, and the hosts that hold it warm are asked to let it go."""
+    """Nobody finds it any more, and every host is asked to let it go.
+
+    Also those that do not report it: they may have loaded it since.
+    """
     model.deleted_at = datetime.now(UTC)
     for slot in await session.scalars(select(GpuSlot)):
-        if model.name in slot.report.get("warm_models", []):
-            session.add(
-                SlotCommand(
-                    id=new_id("cmd"),
-                    gpu_id=slot.gpu_id,
-                    action=SlotAction.UNLOAD,
-                    model=model.name,
-                    request_id=request_id,
-                )
+        session.add(
+            SlotCommand(
+                id=new_id("cmd"),
+                gpu_id=slot.gpu_id,
+                action=SlotAction.UNLOAD,
+                model=model.name,
+                request_id=request_id,
             )
+        )
     await session.flush()

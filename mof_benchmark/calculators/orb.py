@@ -6,9 +6,10 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from ase import Atoms
@@ -21,6 +22,8 @@ from orb_models.forcefield.pretrained import (
 )
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
+from mof_benchmark.calculators.footprint import footprint
+from mof_benchmark.calculators.memory import require_memory
 from mof_benchmark.calculators.registry import MATERIALS_PROJECT_ELEMENTS, weights_path
 from mof_benchmark.calculators.safe_load import load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -50,10 +53,18 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
             f"The weights of {path.name} do not fit {card.settings['architecture']}: {reason}"
         ) from error
     model.to(device=device, dtype=_DTYPES[dtype]).eval().requires_grad_(False)
+    # What the published sizes need; smaller networks of one's own need less.
+    bytes_per_edge = 1e3 * footprint(replace(card, dtype=cast(Any, dtype)), "cpu").kB_per_edge
     precision = str(card.settings.get("precision", "float32-highest")).removeprefix("float32-")
 
     def make_calculator() -> Calculator:
-        return OrbCalculator(model, device=device, dtype=_DTYPES[dtype], matmul_precision=precision)
+        return OrbCalculator(
+            model,
+            device=device,
+            dtype=_DTYPES[dtype],
+            matmul_precision=precision,
+            bytes_per_edge=bytes_per_edge,
+        )
 
     return Potential(
         card=card,
@@ -101,16 +112,23 @@ def _default_dtype(dtype: torch.dtype, matmul_precision: str | None = None) -> I
 
 
 class OrbCalculator(Calculator):
-    """ORB in ASE: energy, forces and stress in one pass."""
+    """ORB in ASE: energy, forces and stress in one pass.
+
+    The energy is not a sum over atoms that could be taken in double: the network's last layers see
+    the mean of the atoms' features, and the package forms the total from that in its own precision.
+    """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(self, model: Any, *, device: str, dtype: torch.dtype, matmul_precision: str) -> None:
+    def __init__(
+        self, model: Any, *, device: str, dtype: torch.dtype, matmul_precision: str, bytes_per_edge: float
+    ) -> None:
         super().__init__()
         self._model = model
         self._device = torch.device(device)
         self._dtype = dtype
         self._matmul_precision = matmul_precision
+        self._bytes_per_edge = bytes_per_edge
         # Conservative models name their gradients so; direct ones have heads instead.
         self._forces = getattr(model, "grad_forces_name", "forces")
         self._stress = getattr(model, "grad_stress_name", "stress")
@@ -128,6 +146,8 @@ class OrbCalculator(Calculator):
             graph = ase_atoms_to_atom_graphs(
                 bare, system_config=self._model.system_config, device=self._device
             )
+            if self._device.type == "cpu":
+                require_memory(len(bare), len(graph.senders), bytes_per_edge=self._bytes_per_edge)
             output = self._model.predict(graph)
         energy = float(output["energy"].item())
         self.results = {

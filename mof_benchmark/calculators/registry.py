@@ -34,22 +34,23 @@ class Availability:
 
 @dataclass(frozen=True)
 class Family:
-    """What a model family needs on a host; and whether mofsim can run it at all."""
+    """What a model family needs on a host."""
 
     module: str
     distribution: str
-    has_adapter: bool = True
+    lives_apart: bool = False
+    """Its pins conflict with mofsim's: it always runs in an environment of its own."""
 
 
 FAMILIES: dict[Framework, Family] = {
     "sevennet": Family("sevenn", "sevenn"),
     "mace": Family("mace", "mace-torch"),
     "orb": Family("orb_models", "orb-models"),
-    "fairchem": Family("fairchem", "fairchem-core", has_adapter=False),
-    "grace": Family("tensorpotential", "tensorpotential", has_adapter=False),
-    "mattersim": Family("mattersim", "mattersim", has_adapter=False),
-    "matgl": Family("matgl", "matgl", has_adapter=False),
-    "posegnn": Family("posegnn", "posegnn", has_adapter=False),
+    "fairchem": Family("fairchem", "fairchem-core", lives_apart=True),
+    "grace": Family("tensorpotential", "tensorpotential", lives_apart=True),
+    "mattersim": Family("mattersim", "mattersim", lives_apart=True),
+    "matgl": Family("matgl", "matgl", lives_apart=True),
+    "posegnn": Family("posegnn", "posegnn", lives_apart=True),
 }
 
 
@@ -313,9 +314,10 @@ def weights_path(card: ModelCard, models_dir: Path) -> Path:
 def environment_python(card: ModelCard, models_dir: Path) -> Path | None:
     """Interpreter of the environment of its own that the model lives in, if it needs one.
 
-    A model that wants a newer package than the one our pins allow does.
+    Families that live apart do, and a model that wants a newer package than our pins allow.
     """
-    if "minimum_version" not in card.settings:
+    family = FAMILIES.get(card.framework)
+    if "minimum_version" not in card.settings and not (family is not None and family.lives_apart):
         return None
     return models_dir / "environments" / card.framework / "bin" / "python"
 
@@ -339,26 +341,25 @@ def _lack_of_package(card: ModelCard, models_dir: Path) -> Availability | None:
     family = FAMILIES.get(card.framework)
     if family is None:
         return None
-    if not family.has_adapter:
-        return Availability(
-            available=False,
-            reason=f"mofsim has no adapter for the package {family.distribution} yet.",
-            what_to_do="Choose a model of another family.",
-        )
     python = environment_python(card, models_dir)
     if python is not None and python.exists():
         return None
-    installed = _installed_version(family)
+    installed = None if family.lives_apart else _installed_version(family)
     minimum = card.settings.get("minimum_version")
     if installed is not None and (minimum is None or _release(installed) >= _release(minimum)):
         return None
     needed = family.distribution if minimum is None else f"{family.distribution} >= {minimum}"
+    how = "Install it into this environment"
+    if python is not None:
+        how = f"Run `./mofsim models install {card.framework}`"
+    path = weights_path(card, models_dir)
+    if not path.exists():
+        how += f". {card.weights}; then put it at <models_dir>/{path.name}"
     return Availability(
         available=False,
-        reason=f"The package {needed} is not installed on this host.",
-        what_to_do=f"Run `./mofsim models install {card.framework}`."
-        if python is not None
-        else f"Install {needed} into this environment.",
+        reason=f"The package {needed} is not installed on this host"
+        + ("." if path.exists() else f", nor are its weights ({path.name})."),
+        what_to_do=f"{how}.",
     )
 
 

@@ -6,6 +6,7 @@ long as the potential or one of its calculators does.
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import tempfile
@@ -26,6 +27,8 @@ from mof_benchmark.calculators.remote import server
 from mof_benchmark.calculators.safe_load import load_weights, sha256_of_file
 from mof_benchmark.errors import CalculationFailedError, ModelLoadError, ModelWeightsMissingError
 
+_BARE_WEIGHTS = frozenset({"sevennet", "mattersim", "posegnn"})
+"""Families whose checkpoint is one file of weights; matgl's is a folder that it reads as such."""
 _SECONDS_TO_LOAD = 600.0
 _SECONDS_TO_END = 10.0
 
@@ -39,8 +42,9 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
         When the environment cannot load it, with that package's own words; or when double
         precision is asked for, which these packages do not offer.
     UnsafeModelFileError
-        When the file holds more than weights. It is read here first, where reading runs nothing;
-        a file that passes has nothing to run in the other environment either.
+        When the file holds more than weights. Checkpoints of torch are read here first, where
+        reading runs nothing; a file that passes has nothing to run in the other environment either.
+        Those of fairchem and GRACE are read only there: get them from whom you trust.
     """
     python = environment_python(card, models_dir)
     if python is None or not python.exists():
@@ -48,7 +52,8 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     if dtype != "float32":
         raise ModelLoadError(f"{card.name} is evaluated in float32 only.", field="model")
     path = weights_path(card, models_dir)
-    load_weights(path)
+    if card.framework in _BARE_WEIGHTS:
+        load_weights(path)
     model = RemoteModel(python)
     order = {
         "family": card.framework,
@@ -66,11 +71,20 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
         card=card,
         device=device,
         dtype=dtype,
-        checkpoint_sha256=sha256_of_file(path),
+        checkpoint_sha256=_digest(path),
         elements=frozenset(facts["elements"]),
         make_calculator=lambda: RemoteCalculator(model),
         package_versions=facts["versions"],
     )
+
+
+def _digest(path: Path) -> str:
+    """Digest of a file, or of the names and digests of a folder's files."""
+    if path.is_file():
+        return sha256_of_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = (f"{file.relative_to(path).as_posix()} {sha256_of_file(file)}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class RemoteModel:
@@ -163,5 +177,5 @@ class RemoteCalculator(Calculator):
         }
         _, results = self._model.ask({}, structure)
         # The atoms' energies add up in double, where the package's own total is a float32.
-        energy = float(results["energies"].sum() if "energies" in results else results["energy"])
+        energy = float(results["energies" if "energies" in results else "energy"].sum())
         self.results = {**results, "energy": energy, "free_energy": energy}

@@ -1,7 +1,8 @@
 """The process of another environment that holds one model: reads a structure, answers with forces.
 
 Run as a script, so this file may import nothing but what every model environment has: Python,
-NumPy and ASE. It ends when the other side closes the socket, however that comes about.
+NumPy and ASE; `families` beside it know the packages. It ends when the other side closes the
+socket, however that comes about.
 
 A message is a line of JSON and the bytes of its arrays; `multiprocessing` frames it.
 """
@@ -9,16 +10,19 @@ A message is a line of JSON and the bytes of its arrays; `multiprocessing` frame
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import sys
 import time
 from importlib import metadata
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
 
 Message = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -56,7 +60,7 @@ def main(file_descriptor: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError):
         order, _ = receive(connection)
         try:
-            calculator, facts = _FAMILIES[order["family"]](order)
+            calculator, facts = _load(order)
         except Exception as error:
             return send(connection, {"error": f"{type(error).__name__}: {error}"})
         send(connection, facts)
@@ -79,32 +83,27 @@ def _evaluate(calculator: Any, structure: dict[str, np.ndarray]) -> dict[str, np
     calculator.calculate(atoms, ["energy", "forces", "stress"])
     names = ["energy", "energies", "forces", *(["stress"] if atoms.cell.rank == 3 else [])]
     results = calculator.results
-    return {name: np.asarray(results[name], dtype=float) for name in names if name in results}
+    answer = {name: np.asarray(results[name], dtype=float) for name in names if name in results}
+    if "stress" in answer and answer["stress"].shape != (6,):
+        answer["stress"] = full_3x3_to_voigt_6_stress(answer["stress"].reshape(3, 3))
+    return answer
 
 
-def _sevennet(order: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    import torch
-
-    # e3nn before 0.5 cannot read its own constants otherwise (https://github.com/e3nn/e3nn/issues/478).
-    torch.serialization.add_safe_globals([slice])
-    from sevenn.calculator import SevenNetCalculator
-
-    torch.set_num_threads(order["threads"])
-    calculator = SevenNetCalculator(
-        order["checkpoint"], device=order["device"], modal=order["settings"].get("modal")
-    )
-    elements = [int(number) for number in calculator.type_map]
+def _load(order: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Load a model by the file of its family."""
+    file = Path(__file__).with_name("families") / f"{order['family']}.py"
+    # By path: this interpreter does not have mofsim, and our folder must not shadow its packages.
+    spec = importlib.util.spec_from_file_location(f"mofsim_family_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no family {file.stem}")
+    family = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(family)
+    calculator, facts = family.load(order)
     return calculator, {
-        "elements": elements,
-        "versions": _versions("sevenn", "e3nn", "torch", "ase", "numpy"),
+        "elements": facts["elements"],
+        "versions": {name: metadata.version(name) for name in facts["distributions"]},
     }
 
-
-def _versions(*distributions: str) -> dict[str, str]:
-    return {name: metadata.version(name) for name in distributions}
-
-
-_FAMILIES = {"sevennet": _sevennet}
 
 if __name__ == "__main__":
     socket = int(sys.argv[1])

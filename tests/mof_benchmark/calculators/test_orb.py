@@ -12,7 +12,7 @@ from ase import Atoms
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.loading import load_card
-from mof_benchmark.errors import ModelLoadError, UnsafeModelFileError
+from mof_benchmark.errors import ModelLoadError, OutOfMemoryError, UnsafeModelFileError
 
 from .conftest import SMALL_ORB, card_of
 from .test_safe_load import Payload
@@ -73,6 +73,15 @@ def test_weights_of_another_size_are_refused(orb_file: Path, orb_card: ModelCard
     wider = replace(orb_card, settings={**orb_card.settings, "sizes": {**SMALL_ORB, "latent_dim": 24}})
     with pytest.raises(ModelLoadError, match="do not fit"):
         load_card(wider, models_dir=orb_file.parent)
+
+
+def test_a_structure_that_cannot_fit_is_refused_before_it_kills_the_host(
+    orb_double: Potential, magnesia: Atoms
+) -> None:
+    calculator = orb_double.make_calculator()
+    calculator._bytes_per_edge = 1e12
+    with pytest.raises(OutOfMemoryError, match="edges"):
+        calculator.calculate(magnesia)
 
 
 def test_an_architecture_that_does_not_exist_is_named(orb_file: Path, orb_card: ModelCard) -> None:

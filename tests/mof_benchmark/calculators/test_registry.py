@@ -10,6 +10,7 @@ import pytest
 
 from mof_benchmark.calculators import registry
 from mof_benchmark.calculators.loading import load_potential
+from mof_benchmark.calculators.remote import install
 from mof_benchmark.errors import ModelNotFoundError, ModelWeightsMissingError
 
 BENCHMARK = {
@@ -91,12 +92,29 @@ def test_a_model_that_needs_a_newer_package_says_how_to_install_it(tmp_path: Pat
 @pytest.mark.parametrize(
     "name", ["omat24_prod", "grace_prod", "mattersim_prod", "matgl_prod", "posegnn_prod"]
 )
-def test_a_family_without_an_adapter_is_never_available(name: str, tmp_path: Path) -> None:
+def test_a_family_that_lives_apart_names_its_environment_and_its_weights(name: str, tmp_path: Path) -> None:
     card = registry.card(name)
-    (tmp_path / card.settings["file"]).write_bytes(b"")
-    assert "no adapter" in registry.availability(card, tmp_path).reason
+    missing = registry.availability(card, tmp_path)
+    assert card.settings["file"] in missing.reason
+    assert f"./mofsim models install {card.framework}" in missing.what_to_do
+    assert card.weights in missing.what_to_do
     with pytest.raises(ModelWeightsMissingError):
         load_potential(name, models_dir=tmp_path)
+
+    (tmp_path / card.settings["file"]).write_bytes(b"")
+    assert "weights" not in registry.availability(card, tmp_path).reason
+    python = registry.environment_python(card, tmp_path)
+    assert python is not None
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert registry.availability(card, tmp_path).available
+
+
+def test_every_family_that_lives_apart_can_be_installed_and_has_its_adapter() -> None:
+    families = Path(install.__file__).with_name("families")
+    apart = {name for name, family in registry.FAMILIES.items() if family.lives_apart}
+    assert apart <= set(install.PACKAGES)
+    assert {file.stem for file in families.glob("[a-z]*.py")} == set(install.PACKAGES)
 
 
 def test_loading_a_model_without_weights_raises_the_missing_weights_error(tmp_path: Path) -> None:
