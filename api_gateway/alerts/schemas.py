@@ -15,11 +15,15 @@ from api_gateway.paging import Paging
 class AlertDocument(BaseModel):
     """An alert as channels and clients get it (section 7.3 of the requirements)."""
 
-    alert_id: str = Field(max_length=64, pattern="^alert_[0-9a-z]+$")
-    level: Level
-    type: str = Field(max_length=64, description="The rule's.")
-    message: str = Field(max_length=2000)
-    details: dict[str, Any]
+    alert_id: str = Field(
+        max_length=64, pattern="^alert_[0-9a-z]+$", examples=["alert_01kb3jz4zv8m1x2c7d9e5f6g7h"]
+    )
+    level: Level = Field(examples=["WARNING"])
+    type: str = Field(max_length=64, description="The rule's.", examples=["gpu_memory_low"])
+    message: str = Field(max_length=2000, examples=["GPU 3 is short of memory: 1.2 GB free"])
+    details: dict[str, Any] = Field(
+        examples=[{"gpu_id": 3, "available_memory_gb": 1.2, "total_memory_gb": 24.0}]
+    )
     timestamp: Timestamp = Field(description="When it was raised; once resolved, when that was.")
     resolved: bool
 
@@ -39,7 +43,7 @@ class Announcement(AlertDocument):
 class AlertView(AlertDocument):
     """An alert with its history."""
 
-    subject: str
+    subject: str = Field(description="What it is about.", examples=["GPU 3"])
     raised_at: Timestamp
     resolved_at: Timestamp | None
     via: Literal["prefect", "monitor"] = Field(
@@ -57,13 +61,15 @@ class AlertFilter(Paging):
 class RuleView(BaseModel):
     """A rule."""
 
-    type: str
-    level: Level
-    description: str
-    threshold: float
-    clears_at: float
-    side: Literal["above", "below"] = Field(description="On which side of the threshold it is an alert.")
-    unit: str
+    type: str = Field(examples=["gpu_memory_low"])
+    level: Level = Field(examples=["WARNING"])
+    description: str = Field(examples=["{subject} is short of memory: {value} GB free"])
+    threshold: float = Field(examples=[2.0])
+    clears_at: float = Field(examples=[2.5])
+    side: Literal["above", "below"] = Field(
+        description="On which side of the threshold it is an alert.", examples=["below"]
+    )
+    unit: str = Field(examples=["GB"])
     event: str | None = Field(description="Event that Prefect's automation expects.")
     automation: str | None = Field(description="Name of the automation in Prefect's UI.")
     muted: bool | None = Field(description="Its automation is paused; null while that is not known.")
