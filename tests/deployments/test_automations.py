@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from api_gateway.alerts.rules import CLEARED, rules
 from deployments.automations import ALERT_EVENTS, automation_name
 from mofsim_settings import Settings
-from tests.fixtures.execution import Execution
+from tests.fixtures.execution import Execution, wait_until
 
 
 def test_every_rule_s_event_has_its_automation() -> None:
@@ -15,10 +17,14 @@ def test_every_rule_s_event_has_its_automation() -> None:
 
 
 def test_the_worker_s_set_up_makes_each_automation_once(execution: Execution) -> None:
-    made = execution.api.post("/automations/filter", json={}).json()
-    ours = [automation for automation in made if automation["name"].startswith("mofsim: ")]
-    assert sorted(automation["name"] for automation in ours) == sorted(map(automation_name, ALERT_EVENTS))
-    for automation in ours:
+    def ours() -> list[dict[str, Any]]:
+        made = execution.api.post("/automations/filter", json={}).json()
+        return [automation for automation in made if automation["name"].startswith("mofsim: ")]
+
+    # They are made last.
+    wait_until(lambda: len(ours()) >= len(ALERT_EVENTS), 120.0, "the automations")
+    assert sorted(automation["name"] for automation in ours()) == sorted(map(automation_name, ALERT_EVENTS))
+    for automation in ours():
         event = ALERT_EVENTS[automation["name"].removeprefix("mofsim: ")]
         assert sorted(automation["trigger"]["expect"]) == [event, event + CLEARED]
         assert automation["enabled"]
