@@ -38,7 +38,7 @@ RESULTS: dict[str, type[BaseModel]] = {
     "heat-capacity": heat_capacity.HeatCapacityResult,
     "interaction-energy": interaction_energy.InteractionEnergyResult,
 }
-STAGES = {
+STAGES: dict[str, tuple[type, type[BaseModel]]] = {
     "opt": (requests.StabilityOptimization, stability.StabilityOptimization),
     "nvt": (requests.NvtSettings, stability.NvtSettings),
     "npt": (requests.NptSettings, stability.NptSettings),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mofsim_client import MOFSimClient
+from mofsim_client import MOFSimClient, Task
 
 pytestmark = pytest.mark.stack
 STRUCTURE, MODEL = "SOD", "sevennet_prod"
 
 
 def test_the_calculations_of_several_stages_complete_with_their_files(client: MOFSimClient) -> None:
-    tasks = {
+    tasks: dict[str, Task[Any]] = {
         "bulk_modulus_GPa": client.submit_bulk_modulus(STRUCTURE, MODEL, n_points=5, fmax=0.1),
         "heat_capacity_300K_J_mol_K": client.submit_heat_capacity(STRUCTURE, MODEL, fmax=0.1, mesh=10.0),
         "interaction_energy_eV": client.submit_interaction_energy(

@@ -105,7 +105,8 @@ def test_numbers_of_a_tasks_events_never_become_visible_out_of_order(
                     "SELECT id, message FROM task_logs WHERE task_id = %s AND id > %s ORDER BY id",
                     (task_id, last),
                 ):
-                    last, _ = number, seen.append(message)
+                    last = number
+                    seen.append(message)
                 if finished:
                     return seen
 

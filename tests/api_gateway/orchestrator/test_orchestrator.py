@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
 from prefect.states import Completed, Pending, Running
 
 from api_gateway.errors import OrchestratorUnavailableError
@@ -101,7 +102,8 @@ async def test_states_arrive_as_events_in_their_order(api_url: str) -> None:
         asyncio.timeout(30),
     ):
         run_id = await orchestrator.create_run(wanted)
-        for state in (Pending(), Running(), Completed()):
+        states: list[State] = [Pending(), Running(), Completed()]
+        for state in states:
             await client.set_flow_run_state(run_id, state)
         async for news in events:
             if news.key == wanted.key:

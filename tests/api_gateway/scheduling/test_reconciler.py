@@ -179,7 +179,7 @@ async def test_medians_of_like_tasks_are_kept(
             seconds,
             task_id,
         )
-    await reconciler.measure_durations()
+    await reconciler.measure()
     row = sql.row("SELECT * FROM task_durations")
     assert (row["task_type"], row["model"], row["samples"]) == ("single-point-energy", "sevennet_prod", 3)
     assert row["median_seconds"] == pytest.approx(2)

@@ -12,10 +12,11 @@ from ase.build import bulk
 from ase.io.trajectory import Trajectory
 
 from mof_benchmark.calculations import stability
+from mof_benchmark.calculations.dynamics import Series
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import StoppedError, UnphysicalError
 from mof_benchmark.monitor import SilentMonitor
-from mof_benchmark.schemas.stability import StabilityParameters
+from mof_benchmark.schemas.stability import MetalCoordination, StabilityParameters
 
 
 class StopAt(SilentMonitor):
@@ -116,11 +117,11 @@ def test_a_structure_that_flies_apart_says_why(calculator: MeteredCalculator, tm
 
 def test_reasons_name_what_broke() -> None:
     settings = parameters()
-    series = stability.Series(temperature_K=[900.0], step=[0])
+    series = Series(temperature_K=[900.0], step=[0])
     criteria, reasons = stability._criteria(
         -23.0,
         (5, 100),
-        [stability.MetalCoordination(metal="Zn", initial=4, relaxed=4, final=2.5)],
+        [MetalCoordination(metal="Zn", initial=4, relaxed=4, final=2.5)],
         series,
         settings.npt,
         1000,

@@ -130,9 +130,8 @@ def test_the_strain_of_the_model_is_that_of_its_springs() -> None:
     step = 1e-4
     stretched = 0.5 * vector @ matrix @ vector
     # A sum over pairs of k/2 (δd)², by hand.
+    from ase.data import covalent_radii
     from ase.neighborlist import neighbor_list
-
-    from mof_benchmark.optimizers.springs import covalent_radii
 
     first, second, distances = neighbor_list("ijd", atoms, springs.cutoff_A)
     reduced = distances / (covalent_radii[29] * 2)
