@@ -19,6 +19,10 @@ from tasks.database import Answer, ReportDatabase, Unavailable
 
 INTERVAL_SECONDS = 0.4
 BUFFERED_LINES = 10_000
+STEP_LINES = 200
+"""About as many lines of a stage's log tell of its steps; progress tells of every one."""
+FIRST_STEPS = 10
+"""… and each of the first: where a calculation goes wrong early, they say how."""
 
 LineSink = Callable[[int, str], None]
 """Where log lines go besides the database: (level, message)."""
@@ -84,6 +88,8 @@ class AttemptReporter:
 
     def step(self, stage: str, current: int, total: int | None, **values: float) -> None:
         self._progress = (stage, current, total, values)
+        if current < FIRST_STEPS or current % max(1, (total or 0) // STEP_LINES) == 0:
+            self.log("INFO", _step_line(stage, current, values), stage=stage, step=current, **_finite(values))
         self.raise_if_stopped()
 
     def log(self, level: str, message: str, **extra: Any) -> None:
@@ -169,6 +175,15 @@ def _progress_document(
         "current_step": current,
         "total_steps": total,
         "percentage": round(100.0 * current / total, 2) if total else None,
-        # NaN has no place in JSON.
-        "values": {name: value for name, value in values.items() if math.isfinite(value)},
+        "values": _finite(values),
     }
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    """NaN has no place in JSON."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _step_line(stage: str, current: int, values: dict[str, float]) -> str:
+    shown = ", ".join(f"{name} {value:.8g}" for name, value in values.items())
+    return f"{stage}, step {current}: {shown}" if shown else f"{stage}, step {current}"

@@ -18,7 +18,7 @@ from prefect import Task, get_run_logger, task
 from prefect.context import TaskRunContext
 
 from mof_benchmark.calculators.metering import MeteredCalculator
-from mof_benchmark.errors import InvalidFileError
+from mof_benchmark.errors import InvalidFileError, StoppedError
 from mof_benchmark.schemas import CalculationRequest
 from mofsim_settings import Settings
 from tasks.failures import named
@@ -133,7 +133,8 @@ def working(request: CalculationRequest, name: str) -> Iterator[Work]:
         except Exception as error:
             logging.getLogger(__name__).info("Stage %s of %s failed", name, request.task_id, exc_info=True)
             known = named(error)
-            monitor.log("ERROR", f"Stage {name} ended: {known.detail}", stage=name, code=known.code)
+            level = "INFO" if isinstance(known, StoppedError) else "ERROR"
+            monitor.log(level, f"Stage {name} ended: {known.detail}", stage=name, code=known.code)
             raise known from None
         seconds = round(time.monotonic() - started, 3)
         monitor.log("INFO", f"Stage {name} took {seconds} s.", stage=name, seconds=seconds)

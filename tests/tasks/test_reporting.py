@@ -90,8 +90,9 @@ def test_lines_and_the_last_progress_are_written_by_the_time_a_stage_ends(desk: 
     with desk.reporter() as reporter:
         for step in range(100):
             reporter.step("optimize", step, 200, energy_eV=-float(step), fmax_eV_A=float("nan"))
-            reporter.log("INFO", f"step {step}")
-    assert desk.messages() == [f"step {step}" for step in range(100)]
+            reporter.log("INFO", f"line {step}")
+    lines = [line for line in desk.messages() if line.startswith("line")]
+    assert lines == [f"line {step}" for step in range(100)]
     assert desk.progress() == {
         "stage": "optimize",
         "current_step": 99,
@@ -99,6 +100,20 @@ def test_lines_and_the_last_progress_are_written_by_the_time_a_stage_ends(desk: 
         "percentage": 49.5,
         "values": {"energy_eV": -99.0},
     }
+
+
+def test_a_long_stage_logs_its_first_steps_and_then_some_with_their_values(desk: Desk) -> None:
+    with desk.reporter() as reporter:
+        for step in range(2001):
+            reporter.step("npt", step, 50_000, temperature_K=300.0, pressure_bar=float("nan"))
+    rows = desk.sql.execute(
+        "SELECT (extra ->> 'step')::int, message, extra FROM task_logs WHERE task_id = %s ORDER BY id",
+        desk.key,
+    ).fetchall()
+    assert [row[0] for row in rows] == [*range(10), *range(250, 2001, 250)]
+    assert rows[-1][1] == "npt, step 2000: temperature_K 300, pressure_bar nan"
+    assert rows[-1][2]["temperature_K"] == 300.0
+    assert "pressure_bar" not in rows[-1][2]
 
 
 def test_a_step_costs_the_calculation_next_to_nothing(desk: Desk) -> None:
