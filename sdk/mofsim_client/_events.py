@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 
@@ -12,7 +13,13 @@ from httpx_sse import ServerSentEvent, SSEError
 from mofsim_client._documents import Event
 from mofsim_client._effects import NextEvent, Op, Open, Request, Sleep
 from mofsim_client._exceptions import ConnectionFailedError, IncompatibleServerError
-from mofsim_client._protocol import STREAM_SILENCE_SECONDS, backoff, retry_wait, unwrap
+from mofsim_client._protocol import (
+    OUTAGE_SECONDS,
+    STREAM_SILENCE_SECONDS,
+    backoff,
+    retry_wait,
+    unwrap,
+)
 from mofsim_client._settings import Connection
 
 LONG_LIFE_SECONDS = 10.0
@@ -46,9 +53,10 @@ class EventFeed:
         Raises
         ------
         ConnectionFailedError
-            If the stream breaks again and again, each time soon after it was opened.
+            If no server answers (one that did and went away is waited for, up to three minutes), or
+            if the stream breaks again and again, each time soon after it was opened.
         """
-        failures = 0
+        failures, lost_at = 0, -math.inf
         while not self._ended:
             try:
                 if not self._open:
@@ -64,10 +72,14 @@ class EventFeed:
                 if message.data:
                     return self._read(message)
                 continue
-            lived_long = self._open and time.monotonic() - self._opened_at > LONG_LIFE_SECONDS
+            now = time.monotonic()
+            lived_long = self._open and now - self._opened_at > LONG_LIFE_SECONDS
             failures = 0 if lived_long else failures + 1
-            self._open = False
-            if failures > self._connection.max_retries:
+            if self._open:
+                self._open, lost_at = False, now
+            # A server that was there is only being started again; one that never was may not exist.
+            away = lost_at < now < lost_at + OUTAGE_SECONDS
+            if failures > self._connection.max_retries and not away:
                 raise ConnectionFailedError(
                     f"The event stream of {self._connection.base_url} broke and could not be resumed "
                     f"({reason})."

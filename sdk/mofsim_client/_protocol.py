@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from mofsim_client._effects import Op, Request, Send, Sleep
-from mofsim_client._exceptions import ConnectionFailedError, IncompatibleServerError, error_class
+from mofsim_client._exceptions import ConnectionFailedError, IncompatibleServerError, ServerError, error_class
 from mofsim_client._settings import Connection, __version__
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 RETRIED_STATUS = (429, 503)
 LONGEST_WAIT_SECONDS = 60.0
+OUTAGE_SECONDS = 180.0
+"""A wait that has begun outlasts such an absence: a server that is started again is soon back."""
 STREAM_SILENCE_SECONDS = 60.0
 """The server sends heartbeat comments; silence longer than this means the connection is dead."""
 
@@ -42,6 +47,20 @@ def ask(connection: Connection, request: Request) -> Op[Any]:
             return unwrap(response)
         yield Sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+def outlasting(look: Callable[[], Op[T]], patient_until: float) -> Op[T]:
+    """Look again and again while the server is away, until a moment of `time.monotonic`."""
+    attempt = 0
+    while True:
+        try:
+            return (yield from look())
+        except (ConnectionFailedError, ServerError) as error:
+            away = isinstance(error, ConnectionFailedError) or error.status == 503
+            if not away or time.monotonic() > patient_until:
+                raise
+        yield Sleep(backoff(attempt))
+        attempt += 1
 
 
 def backoff(attempt: int) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from mofsim_client._base import ClientBase
@@ -15,7 +17,15 @@ from mofsim_client._effects import Flow, Item, Op, Sleep, Upload
 from mofsim_client._exceptions import APIError, WaitTimeoutError
 from mofsim_client._methods import Blocking, call, stream
 from mofsim_client._outcomes import read_result
-from mofsim_client._protocol import WHOLE, items_of, next_cursor, parse, poll_interval
+from mofsim_client._protocol import (
+    OUTAGE_SECONDS,
+    WHOLE,
+    items_of,
+    next_cursor,
+    outlasting,
+    parse,
+    poll_interval,
+)
 from mofsim_client._structures import UploadedId, resolve_structure
 from mofsim_client._task_methods import submits, task_call, task_stream, tasks_call
 from mofsim_client._tasks import AsyncTask, Task, TaskBase
@@ -210,10 +220,12 @@ class TaskCalls(ClientBase):
         WaitTimeoutError
             If some have not ended after `timeout` seconds.
         """
-        started = time.monotonic()
+        started = patient_until = time.monotonic()
+        deadline = math.inf if timeout is None else started + timeout
         open_tasks = list(tasks)
         while open_tasks:
-            yield from self._refresh_all(open_tasks)
+            yield from outlasting(partial(self._refresh_all, open_tasks), min(patient_until, deadline))
+            patient_until = time.monotonic() + OUTAGE_SECONDS
             for task in [task for task in open_tasks if task.status.ended]:
                 yield Item(task)
             open_tasks = [task for task in open_tasks if not task.status.ended]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -17,7 +18,16 @@ from mofsim_client._exceptions import WaitTimeoutError
 from mofsim_client._files import download
 from mofsim_client._methods import Asynchronous, Blocking, call, stream
 from mofsim_client._outcomes import read_result, task_error
-from mofsim_client._protocol import WHOLE, ask, items_of, next_cursor, parse, poll_interval
+from mofsim_client._protocol import (
+    OUTAGE_SECONDS,
+    WHOLE,
+    ask,
+    items_of,
+    next_cursor,
+    outlasting,
+    parse,
+    poll_interval,
+)
 from mofsim_client.results import Result
 
 if TYPE_CHECKING:
@@ -87,6 +97,8 @@ class TaskBase(Generic[R]):
         ------
         WaitTimeoutError
             If `timeout` passed first.
+        ConnectionFailedError
+            If no server answers; one that did and went away is waited for, up to three minutes.
         TaskError
             If the task failed, was cancelled or timed out: the class of its own error.
         """
@@ -94,9 +106,12 @@ class TaskBase(Generic[R]):
 
     def _wait_operation(self, timeout: float | None, on_progress: OnProgress | None) -> Op[R]:
         started = time.monotonic()
+        deadline = math.inf if timeout is None else started + timeout
+        patient_until = started
         before: TaskInfo | None = None
         while True:
-            yield from self._refresh_operation()
+            yield from outlasting(self._refresh_operation, min(patient_until, deadline))
+            patient_until = time.monotonic() + OUTAGE_SECONDS
             if on_progress is not None and self.info != before:
                 on_progress(self.info)
             before = self.info

@@ -150,3 +150,44 @@ def test_the_key_travels_in_a_header_only() -> None:
         assert "key" not in repr(client.connection).replace("api_key", "")
     assert server.asked[0].headers["Authorization"] == "Bearer key"
     assert "key" not in server.asked[0].path
+
+
+def test_a_wait_that_has_begun_outlasts_a_server_that_is_started_again() -> None:
+    def answer(exchange: Exchange) -> None:
+        looks = len(server.asked)
+        if 2 < looks < 5:
+            exchange.drop()
+        else:
+            exchange.ok({"task_id": "task_1", "status": "RUNNING" if looks < 6 else "CANCELLED"})
+
+    with serve(answer) as server, client_of(server.url, max_retries=0) as client:
+        task = client.get_task("task_1")
+        with pytest.raises(TaskError):
+            task.wait()
+    assert len(server.asked) == 6
+
+
+def test_a_stream_outlasts_a_server_that_is_started_again() -> None:
+    def answer(exchange: Exchange) -> None:
+        looks = len(server.asked)
+        if 1 < looks < 4:
+            exchange.drop()
+            return
+        exchange.head(200, **{"Content-Type": "text/event-stream"})
+        exchange.event(looks, "status", {"status": "RUNNING"} if looks == 1 else {"status": "COMPLETED"})
+        if looks == 1:
+            exchange.drop()
+        else:
+            exchange.event(looks + 1, "end", {})
+
+    with serve(answer) as server, client_of(server.url, max_retries=1) as client:
+        events = list(client.stream_events("task_1"))
+    assert [event.id for event in events] == ["1", "4", "5"]
+
+
+def test_a_wait_for_a_server_that_never_answered_ends_soon() -> None:
+    with serve(lambda exchange: exchange.ok({"task_id": "task_1", "status": "RUNNING"})) as server:
+        client = client_of(server.url, max_retries=0)
+        task = client.get_task("task_1")
+    with pytest.raises(ConnectionFailedError):
+        task.wait()
