@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,9 @@ def card(name: str) -> ModelCard:
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise ModelNotFoundError(f"There is no model {name!r}.", field="model") from None
+        near = get_close_matches(name, _BY_NAME)
+        hint = f"did you mean {', '.join(near)}?" if near else "the list of models shows all."
+        raise ModelNotFoundError(f"There is no model {name[:64]!r}; {hint}", field="model") from None
 
 
 def weights_path(card: ModelCard, models_dir: Path) -> Path:

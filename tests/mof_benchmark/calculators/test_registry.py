@@ -53,10 +53,11 @@ def test_no_name_is_declared_twice() -> None:
     assert len(names) == len(set(names))
 
 
-def test_an_unknown_model_is_not_found() -> None:
+def test_an_unknown_model_is_not_found_and_the_nearest_names_are_told() -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         registry.card("sevennet_pord")
     assert (caught.value.code, caught.value.status) == (30001, 404)
+    assert "did you mean sevennet_prod" in caught.value.detail
 
 
 def test_the_models_of_the_sevenn_wheel_are_available_with_no_network(tmp_path: Path) -> None:
