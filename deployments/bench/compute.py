@@ -2,217 +2,340 @@
 
 The plain road is the benchmark's own: ASE with sevenn's calculator and torch-dftd, and the published
 algorithm of the task. It and ours run in turn (A B A B) in one process, so that a busy machine
-disturbs both alike. Prints wall time, force evaluations and their ratios, and writes JSON.
+disturbs both alike. Where the plain road would take longer than `--budget`, only its force call is
+timed, in turn with ours, and multiplied by its number of calls: the reference's where there is one,
+else as many as the published algorithm takes on the fused model. The output says which.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from ase import Atoms, units
-from ase.calculators.calculator import Calculator
-from ase.calculators.mixing import SumCalculator
-from rich.console import Console
+import numpy as np
+from ase import Atoms
+from ase.io.trajectory import Trajectory
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from rich.table import Table
-from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
-from mof_benchmark.calculations import bulk_modulus, heat_capacity, optimization, single_point
+from deployments.bench._roads import (
+    DATA,
+    Clock,
+    Cost,
+    one_thread,
+    our_potential,
+    plain_potential,
+    references,
+    structure,
+)
+from mof_benchmark.calculations import (
+    bulk_modulus,
+    heat_capacity,
+    interaction_energy,
+    optimization,
+    single_point,
+    stability,
+)
+from mof_benchmark.calculations.dynamics import make_integrator
+from mof_benchmark.calculations.preparation import bare
 from mof_benchmark.calculators.contract import Potential
-from mof_benchmark.calculators.loading import load_potential
 from mof_benchmark.calculators.metering import MeteredCalculator
-from mof_benchmark.schemas import CalculationResult, OptimizationParameters, SinglePointParameters
-from mof_benchmark.schemas.bulk_modulus import BulkModulusParameters
-from mof_benchmark.schemas.heat_capacity import HeatCapacityParameters
-from mof_benchmark.structures.reading import read_structure
-from mofsim_settings import load_settings
+from mof_benchmark.monitor import SilentMonitor
+from mof_benchmark.schemas import (
+    BulkModulusParameters,
+    CalculationResult,
+    HeatCapacityParameters,
+    InteractionEnergyParameters,
+    OptimizationParameters,
+    SinglePointParameters,
+    StabilityParameters,
+)
 
-MODEL = "sevennet_prod"
-CHECKPOINT = "7net-0"
-DATA = Path("../shared/data")
 STRUCTURES = ("RSM0004", "RSM0009", "RSM0011", "RSM0020", "MgMOF74", "MOF-5_primitive")
+PORES = ("MgMOF74", "Zn-MOF-74", "MOF-5_primitive", "UiO-66_primitive", "LTA", "zif-8")
+"""Frameworks with room for a guest."""
+BUILTIN = ("SOD", "CALF-20", "Mg-MOF-74", "MOF-5", "UiO-66", "LTA")
+"""Without the shared data."""
+QUICK = ("RSM0004", "RSM0009")
+CALL_SAMPLES = 3
+
+MEASURED = "run"
+BY_REFERENCE = "calls of reference.json"
+BY_COUNTING = "calls counted on the fused model"
+
+
+@dataclass(frozen=True)
+class Done:
+    """One run of one road, as far as its answer goes."""
+
+    calls: int
+    converged: bool
+    answers: dict[str, float | None]
+
+
+Road = Callable[[Atoms, MeteredCalculator, Path], Done]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One comparison: the calculation, its published settings and ours, and the answers to compare."""
+    """One comparison: the published road and ours, and how much faster ours is meant to be."""
 
-    run: Callable[..., Any]
-    published: Any
-    ours: Any
-    answers: tuple[str, ...]
+    plain: Road
+    ours: Road
+    goal: float | None = None
+    structures: tuple[str, ...] = STRUCTURES
+    reference_calls: Callable[[dict[str, Any]], int] | None = None
 
 
+def calculation(run: Callable[..., CalculationResult], parameters: Any, *answers: str) -> Road:
+    """One of the six calculations as a road."""
+
+    def road(atoms: Atoms, calculator: MeteredCalculator, workdir: Path) -> Done:
+        result = run(atoms, calculator, parameters, workdir=workdir)
+        found = {name: getattr(result, name) for name in answers}
+        return Done(result.metrics.force_evaluations, result.converged, found)
+
+    return road
+
+
+DYNAMICS = StabilityParameters.model_validate({"nvt": {"steps": 0}, "npt": {"steps": 40}, "seed": 7})
+
+
+def our_dynamics(atoms: Atoms, calculator: MeteredCalculator, workdir: Path) -> Done:
+    """The production stage of a stability run, with its samples and checkpoints."""
+    run = stability.dynamics(atoms, calculator, DYNAMICS, "npt", workdir=workdir, monitor=SilentMonitor())
+    return Done(calculator.force_evaluations, True, {"last_energy_eV": run.series.potential_energy_eV[-1]})
+
+
+def plain_dynamics(atoms: Atoms, calculator: MeteredCalculator, workdir: Path) -> Done:
+    """The same integrator and seed by ASE alone."""
+    moving = bare(atoms)
+    generator = np.random.default_rng([DYNAMICS.seed, 1])
+    MaxwellBoltzmannDistribution(moving, temperature_K=DYNAMICS.npt.temperature_K, rng=generator)
+    Stationary(moving)
+    calculator.start()
+    moving.calc = calculator
+    integrator = make_integrator(moving, DYNAMICS.npt, generator)
+    with Trajectory(workdir / "npt.traj", "w", moving) as trajectory:
+        integrator.attach(trajectory.write, interval=DYNAMICS.trajectory_interval)
+        integrator.run(DYNAMICS.npt.steps)
+    return Done(calculator.force_evaluations, True, {"last_energy_eV": moving.get_potential_energy()})
+
+
+SEARCH = InteractionEnergyParameters(mode="search", n_poses=20, seed=1, max_steps=40)
+
+relaxation = partial(calculation, optimization.run)
 TASKS: dict[str, Task] = {
     "single-point": Task(
-        single_point.run, SinglePointParameters(), SinglePointParameters(), ("energy_per_atom_eV",)
+        *(calculation(single_point.run, SinglePointParameters(), "energy_per_atom_eV"),) * 2,
     ),
     "optimization": Task(
-        optimization.run,
-        OptimizationParameters(protocol="mofsimbench"),
-        OptimizationParameters(max_steps=5000),
-        ("final_energy_eV", "final_volume_A3"),
+        relaxation(OptimizationParameters(protocol="mofsimbench"), "final_energy_eV", "final_volume_A3"),
+        relaxation(OptimizationParameters(max_steps=5000), "final_energy_eV", "final_volume_A3"),
+        goal=3,
+        reference_calls=lambda known: int(known["optimization"]["force_calls"]),
     ),
     "optimization-fast": Task(
-        optimization.run,
-        OptimizationParameters(protocol="mofsimbench"),
-        OptimizationParameters(optimizer="ModelHessianLBFGS", max_steps=5000),
-        ("final_energy_eV", "final_volume_A3"),
+        relaxation(OptimizationParameters(protocol="mofsimbench"), "final_energy_eV", "final_volume_A3"),
+        relaxation(
+            OptimizationParameters(optimizer="ModelHessianLBFGS", max_steps=5000),
+            "final_energy_eV",
+            "final_volume_A3",
+        ),
+        goal=10,
+        reference_calls=lambda known: int(known["optimization"]["force_calls"]),
     ),
     "bulk-modulus": Task(
-        bulk_modulus.run,
-        BulkModulusParameters(protocol="mofsimbench"),
-        BulkModulusParameters(),
-        ("bulk_modulus_GPa", "equilibrium_volume_A3"),
+        calculation(
+            bulk_modulus.run,
+            BulkModulusParameters(protocol="mofsimbench"),
+            "bulk_modulus_GPa",
+            "equilibrium_volume_A3",
+        ),
+        calculation(bulk_modulus.run, BulkModulusParameters(), "bulk_modulus_GPa", "equilibrium_volume_A3"),
+        goal=30,
+        reference_calls=lambda known: int(
+            known["optimization"]["force_calls"] + known["bulk_modulus"]["force_calls_of_the_11_points"]
+        ),
     ),
     "heat-capacity": Task(
-        heat_capacity.run,
-        HeatCapacityParameters(protocol="mofsimbench"),
-        HeatCapacityParameters(),
-        ("heat_capacity_300K_J_mol_K",),
+        calculation(
+            heat_capacity.run, HeatCapacityParameters(protocol="mofsimbench"), "heat_capacity_300K_J_mol_K"
+        ),
+        calculation(heat_capacity.run, HeatCapacityParameters(), "heat_capacity_300K_J_mol_K"),
+        goal=5,
+        reference_calls=lambda known: int(known["heat_capacity"]["force_calls_with_optimization"]),
+    ),
+    "dynamics": Task(plain_dynamics, our_dynamics, goal=3),
+    "interaction-energy": Task(
+        *(calculation(interaction_energy.run, SEARCH, "interaction_energy_kJ_mol"),) * 2,
+        goal=5,
+        structures=PORES,
     ),
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run of one road."""
+    """One road on one structure; its cost is the median over the rounds."""
 
-    seconds: float
-    force_evaluations: int
-    converged: bool
-    answers: dict[str, float | None]
+    cost: Cost
+    done: Done
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both roads on one structure; seconds are medians over the rounds."""
+    """Both roads on one structure; `how` says how the plain road's cost was found."""
 
     task: str
     structure: str
+    how: str
     plain: Outcome
     ours: Outcome
 
     @property
-    def time_ratio(self) -> float:
-        return self.plain.seconds / self.ours.seconds
+    def wall_ratio(self) -> float:
+        return self.plain.cost.wall_s / self.ours.cost.wall_s
 
     @property
-    def evaluations_ratio(self) -> float:
-        return self.plain.force_evaluations / self.ours.force_evaluations
+    def cpu_ratio(self) -> float:
+        return self.plain.cost.cpu_s / self.ours.cost.cpu_s
+
+    @property
+    def calls_ratio(self) -> float:
+        return self.plain.done.calls / self.ours.done.calls
 
 
-def plain_potential(potential: Potential) -> Potential:
-    """The benchmark's own calculator, SevenNet and torch-dftd summed by ASE, behind our contract.
+@dataclass(frozen=True)
+class Roads:
+    """Both calculators, warm."""
 
-    Parameters
-    ----------
-    potential
-        Our potential of the same model, already loaded.
-    """
-    # sevenn can be imported once our adapter has allowed e3nn its constants.
-    from sevenn.calculator import SevenNetCalculator
+    plain: MeteredCalculator
+    ours: MeteredCalculator
 
-    device = potential.device
-    model = SevenNetCalculator(CHECKPOINT, device=device)
-
-    def make_calculator() -> Calculator:
-        dispersion = TorchDFTD3Calculator(
-            device=device, damping="bj", xc="pbe", cutoff=40.0 * units.Bohr, dtype=torch.float32
+    @classmethod
+    def on(cls, potential: Potential, atoms: Atoms) -> Roads:
+        roads = cls(
+            MeteredCalculator(plain_potential(potential), with_d3=False), MeteredCalculator(potential)
         )
-        return SumCalculator([model, dispersion])
-
-    return dataclasses.replace(potential, make_calculator=make_calculator, accelerator=None)
-
-
-def structure(name: str) -> Atoms:
-    """Read a structure by path, or by name from the shared data."""
-    path = Path(name)
-    return read_structure(path if path.exists() else DATA / "structures" / f"{name}.cif").atoms
+        # torch's compiler settles within the first calls.
+        for _ in range(3):
+            call_cost(roads.plain, atoms)
+            call_cost(roads.ours, atoms)
+        return roads
 
 
-def measure(task: Task, atoms: Atoms, calculator: MeteredCalculator, parameters: Any) -> Outcome:
+def call_cost(calculator: MeteredCalculator, atoms: Atoms) -> Cost:
+    """Of one evaluation."""
+    moved = bare(atoms)
+    moved.rattle(1e-3, rng=np.random.default_rng())
+    clock = Clock()
+    calculator.get_property("energy", moved)
+    return clock.cost()
+
+
+def measure(road: Road, atoms: Atoms, calculator: MeteredCalculator) -> Outcome:
     """Run one road once, in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="mofsim-bench-") as folder:
-        started = time.perf_counter()
-        result: CalculationResult = task.run(atoms, calculator, parameters, workdir=Path(folder))
-        seconds = time.perf_counter() - started
-    return Outcome(
-        seconds=seconds,
-        force_evaluations=result.metrics.force_evaluations,
-        converged=result.converged,
-        answers={name: getattr(result, name) for name in task.answers},
-    )
+        clock = Clock()
+        done = road(atoms, calculator, Path(folder))
+        return Outcome(clock.cost(), done)
 
 
-def compare(name: str, atoms: Atoms, structure_name: str, potential: Potential, *, rounds: int) -> Comparison:
-    """Run both roads in turn, A B A B, after one evaluation each that nobody times."""
-    task = TASKS[name]
-    plain = MeteredCalculator(plain_potential(potential), with_d3=False)
-    ours = MeteredCalculator(potential)
-    for calculator in (plain, ours):
-        for shift in range(3):
-            # torch's compiler settles within the first calls.
-            warm_up = atoms.copy()
-            warm_up.rattle(1e-3, seed=shift)
-            calculator.get_property("energy", warm_up)
-    outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+def compare(
+    name: str, structure_name: str, potential: Potential, *, rounds: int, budget_s: float
+) -> Comparison:
+    """Run both roads in turn, or ours in turn with calls of the plain one where that is too slow."""
+    task, atoms = TASKS[name], structure(structure_name)
+    roads = Roads.on(potential, atoms)
+    first_call = median([call_cost(roads.plain, atoms) for _ in range(CALL_SAMPLES)])
+    expected, how = expect(task, structure_name, atoms, potential)
+    if rounds * expected.calls * first_call.wall_s <= budget_s:
+        how, expected = MEASURED, None
+    plain, ours = [], []
     for _ in range(rounds):
-        outcomes[0].append(measure(task, atoms, plain, task.published))
-        outcomes[1].append(measure(task, atoms, ours, task.ours))
-    return Comparison(name, structure_name, *(_median(road) for road in outcomes))
+        if expected is None:
+            plain.append(measure(task.plain, atoms, roads.plain))
+        else:
+            calls = [call_cost(roads.plain, atoms) for _ in range(CALL_SAMPLES)]
+            plain.append(Outcome(median(calls).times(expected.calls), expected))
+        ours.append(measure(task.ours, atoms, roads.ours))
+    medians = (Outcome(median([o.cost for o in road]), road[-1].done) for road in (plain, ours))
+    return Comparison(name, Path(structure_name).stem, how, *medians)
 
 
-def _median(outcomes: list[Outcome]) -> Outcome:
-    seconds = statistics.median(outcome.seconds for outcome in outcomes)
-    return dataclasses.replace(outcomes[-1], seconds=seconds)
+def expect(task: Task, structure_name: str, atoms: Atoms, potential: Potential) -> tuple[Done, str]:
+    """What the plain road will come to, by the reference or by its algorithm on the fused model."""
+    counted = measure(task.plain, atoms, MeteredCalculator(potential)).done
+    if task.reference_calls is not None:
+        try:
+            calls = task.reference_calls(references()[structure_name])
+        except KeyError:
+            return counted, BY_COUNTING
+        return Done(calls, counted.converged, counted.answers), BY_REFERENCE
+    return counted, BY_COUNTING
+
+
+def median(costs: list[Cost]) -> Cost:
+    return Cost(
+        wall_s=statistics.median(cost.wall_s for cost in costs),
+        cpu_s=statistics.median(cost.cpu_s for cost in costs),
+    )
 
 
 def table_of(comparisons: list[Comparison]) -> Table:
-    """Both roads side by side, with the medians of the ratios last."""
+    """Both roads side by side."""
     table = Table(
-        "task", "structure", "plain s", "ours s", "time", "plain calls", "ours calls", "calls", "answers"
+        "task", "structure", "plain s (CPU)", "ours s (CPU)", "wall", "CPU", "calls", "", "answers", ""
     )
+    for column in table.columns:
+        column.overflow = "fold"
     for comparison in comparisons:
         plain, ours = comparison.plain, comparison.ours
-        answers = "; ".join(
-            f"{name} {_figure(plain.answers[name])} → {_figure(ours.answers[name])}" for name in plain.answers
-        )
-        unconverged = [road for road, it in (("plain", plain), ("ours", ours)) if not it.converged]
-        if unconverged:
-            answers += f" (not converged: {', '.join(unconverged)})"
         table.add_row(
             comparison.task,
             comparison.structure,
-            f"{plain.seconds:.2f}",
-            f"{ours.seconds:.2f}",
-            f"{comparison.time_ratio:.1f}×",
-            str(plain.force_evaluations),
-            str(ours.force_evaluations),
-            f"{comparison.evaluations_ratio:.1f}×",
-            answers,
+            f"{plain.cost.wall_s:.1f} ({plain.cost.cpu_s:.1f})",
+            f"{ours.cost.wall_s:.2f} ({ours.cost.cpu_s:.2f})",
+            f"{comparison.wall_ratio:.1f}×",
+            f"{comparison.cpu_ratio:.1f}×",
+            f"{plain.done.calls} → {ours.done.calls}",
+            f"{comparison.calls_ratio:.1f}×",
+            _answers(plain.done, ours.done),
+            comparison.how,
         )
-    for task in dict.fromkeys(comparison.task for comparison in comparisons):
-        mine = [comparison for comparison in comparisons if comparison.task == task]
+    return table
+
+
+def _answers(plain: Done, ours: Done) -> str:
+    text = "; ".join(
+        f"{name} {_figure(plain.answers[name])} → {_figure(ours.answers[name])}" for name in plain.answers
+    )
+    unconverged = [road for road, done in (("plain", plain), ("ours", ours)) if not done.converged]
+    return text + (f" (not converged: {', '.join(unconverged)})" if unconverged else "")
+
+
+def summary_of(comparisons: list[Comparison]) -> Table:
+    """Medians of the ratios against the goals."""
+    table = Table("task", "structures", "wall", "CPU", "force evaluations", "goal", "")
+    for name in dict.fromkeys(comparison.task for comparison in comparisons):
+        mine = [comparison for comparison in comparisons if comparison.task == name]
+        goal, cpu = TASKS[name].goal, statistics.median(c.cpu_ratio for c in mine)
         table.add_row(
-            task,
-            f"median of {len(mine)}",
-            "",
-            "",
-            f"{statistics.median(c.time_ratio for c in mine):.1f}×",
-            "",
-            "",
-            f"{statistics.median(c.evaluations_ratio for c in mine):.1f}×",
-            "",
+            name,
+            str(len(mine)),
+            f"{statistics.median(c.wall_ratio for c in mine):.1f}×",
+            f"{cpu:.1f}×",
+            f"{statistics.median(c.calls_ratio for c in mine):.1f}×",
+            "" if goal is None else f"≥ {goal:g}×",
+            "" if goal is None else ("reached" if cpu >= goal else "MISSED"),
         )
     return table
 
@@ -221,27 +344,46 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"
 
 
+def structures_for(task: str, options: argparse.Namespace) -> tuple[str, ...]:
+    if options.structure:
+        return tuple(options.structure)
+    if not DATA.is_dir():
+        return BUILTIN[:2] if options.quick else BUILTIN
+    if options.quick:
+        return TASKS[task].structures[:1] if task == "interaction-energy" else QUICK
+    return TASKS[task].structures
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="./mofsim bench compute", description=__doc__)
-    parser.add_argument("--task", choices=TASKS, action="append", help="repeatable; default: optimization")
-    parser.add_argument("--structure", action="append", help="path, or name in ../shared/data; repeatable")
+    parser.add_argument("--task", choices=TASKS, action="append", help="repeatable; default: all")
+    parser.add_argument(
+        "--structure", action="append", help="path, name in ../shared/data or built-in; repeatable"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="turns of each road")
+    parser.add_argument(
+        "--budget", type=float, default=60.0, help="seconds the plain road may take for one comparison"
+    )
+    parser.add_argument("--quick", action="store_true", help="one round on the smallest structures")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, default=Path("mofsim-bench/compute.json"), help="where to write")
     options = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    console = Console()
-    potential = load_potential(MODEL, device=options.device, models_dir=load_settings().models_dir)
-    comparisons = []
-    for task in options.task or ["optimization"]:
-        for name in options.structure or STRUCTURES:
-            comparison = compare(task, structure(name), Path(name).stem, potential, rounds=options.rounds)
-            comparisons.append(comparison)
-            console.print(f"{task} of {comparison.structure}: {comparison.time_ratio:.1f}× faster")
-    console.print(table_of(comparisons))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(comparison) for comparison in comparisons], indent=2) + "\n")
-    console.print(f"Written to {options.json}.")
+    rounds = 1 if options.quick else options.rounds
+    with one_thread() as console:
+        potential = our_potential(options.device)
+        comparisons = []
+        for task in options.task or TASKS:
+            for name in structures_for(task, options):
+                found = compare(task, name, potential, rounds=rounds, budget_s=options.budget)
+                comparisons.append(found)
+                console.print(
+                    f"{task} of {found.structure}: {found.cpu_ratio:.1f}× less CPU time ({found.how})"
+                )
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                options.json.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n")
+        console.print(table_of(comparisons))
+        console.print(summary_of(comparisons))
+        console.print(f"Written to {options.json}.")
 
 
 if __name__ == "__main__":

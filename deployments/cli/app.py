@@ -145,7 +145,7 @@ def test(context: typer.Context) -> None:
 @app.command(context_settings=PASS_THROUGH)
 def bench(context: typer.Context, name: Annotated[str, typer.Argument()] = "") -> None:
     """Measure this installation (`./mofsim bench` lists what)."""
-    known = sorted(module.name for module in iter_modules(benchmarks.__path__))
+    known = sorted(m.name for m in iter_modules(benchmarks.__path__) if not m.name.startswith("_"))
     if name not in known:
         fail(f"There is no benchmark {name!r}; there are: {', '.join(known)}.")
     raise typer.Exit(_module(f"{benchmarks.__name__}.{name}", *context.args))
