@@ -257,18 +257,17 @@ def compare(
     roads = Roads.on(potential, atoms)
     first_call = median([call_cost(roads.plain, atoms) for _ in range(CALL_SAMPLES)])
     expected, how = expect(task, structure_name, atoms, potential)
-    if rounds * expected.calls * first_call.wall_s <= budget_s:
-        how, expected = MEASURED, None
+    affordable = rounds * expected.calls * first_call.wall_s <= budget_s
     plain, ours = [], []
     for _ in range(rounds):
-        if expected is None:
+        if affordable:
             plain.append(measure(task.plain, atoms, roads.plain))
         else:
             calls = [call_cost(roads.plain, atoms) for _ in range(CALL_SAMPLES)]
             plain.append(Outcome(median(calls).times(expected.calls), expected))
         ours.append(measure(task.ours, atoms, roads.ours))
     medians = (Outcome(median([o.cost for o in road]), road[-1].done) for road in (plain, ours))
-    return Comparison(name, Path(structure_name).stem, how, *medians)
+    return Comparison(name, Path(structure_name).stem, MEASURED if affordable else how, *medians)
 
 
 def expect(task: Task, structure_name: str, atoms: Atoms, potential: Potential) -> tuple[Done, str]:

@@ -54,6 +54,8 @@ def begin(atoms: Atoms, calculator: MeteredCalculator, parameters: CalculationPa
         raise InvalidFileError("The structure is periodic but its cell has no volume.", field="structure")
     if parameters.with_d3 is not None:
         calculator.with_d3 = parameters.with_d3
+    # What an earlier calculation left would pass for an evaluation that nobody made.
+    calculator.reset()
     calculator.start()
     return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 

@@ -30,6 +30,10 @@ EXPLODED_VOLUME_RATIO = 5.0
 EXPLODED_ENERGY_EV_PER_ATOM = 10.0
 """A relaxation goes downhill; this far above the start it has exploded."""
 GPMIN_MEMORY_BYTES = 2e9
+SAME_ENERGY_EV_PER_ATOM = 1e-4
+SAME_VOLUME_RATIO = 1e-2
+"""Two ends this near to each other are one minimum. A soft framework converged to the usual force
+leaves a few tenths of a percent of its volume open; other minima lie several percent away."""
 
 _UNIT_FACTOR: dict[CellFilter, str] = {
     "FrechetCellFilter": "exp_cell_factor",
@@ -126,6 +130,15 @@ def relax(
             f"{optimizer} was stopped after {steps} steps: its memory grows with them"
         )
     return relaxation
+
+
+def same_minimum(one: tuple[float, float], other: tuple[float, float], n_atoms: int) -> bool:
+    """Whether two relaxed structures, each as (energy in eV, volume in Å³), are one minimum."""
+    energies_eV, volumes_A3 = zip(one, other, strict=True)
+    return bool(
+        abs(energies_eV[0] - energies_eV[1]) <= SAME_ENERGY_EV_PER_ATOM * n_atoms
+        and abs(volumes_A3[0] - volumes_A3[1]) <= SAME_VOLUME_RATIO * max(volumes_A3)
+    )
 
 
 def require_compatible(
