@@ -17,11 +17,13 @@ from api_gateway.scheduling.memory import MemoryGuard, read_guard
 from api_gateway.scheduling.service import NewTask, Notification
 from api_gateway.structures import repository as structures
 from api_gateway.structures.service import StructureService, UsableStructure, usable
+from api_gateway.structures.storage import clean_name
 from api_gateway.tasks.schemas import (
     DEFAULT_EVENTS,
     BuiltinStructure,
     InlineStructure,
     Options,
+    StructureReference,
     Submission,
     UploadedStructure,
 )
@@ -89,6 +91,7 @@ class Intake:
             try:
                 self._model(submission.model)
                 self._check_limits(submission.options)
+                _name_of(submission.structure)
                 await self._check_address(submission.options.notify_url)
                 if isinstance(submission.structure, BuiltinStructure):
                     self._usable[index] = await self._structures.builtin_for_use(submission.structure.name)
@@ -187,11 +190,12 @@ class Intake:
         shown = options.model_dump(mode="json", exclude={"notify_secret", "callback"}, exclude_none=True)
         if options.notify_url is not None:
             shown["notify_url"] = without_query(options.notify_url)
+        name = _name_of(submission.structure)
         return NewTask(
             task_type=submission.task_type,
             # An upload may have been called by its identifier.
             model=self._model(submission.model).name,
-            structure=structure.input,
+            structure=structure.input.model_copy(update={"name": name}) if name else structure.input,
             parameters=parameters,
             n_atoms=structure.n_atoms,
             n_edges=estimate.n_edges,
@@ -215,6 +219,23 @@ class Intake:
             retry_times=options.retry_times,
             retry_interval_seconds=options.retry_interval_seconds,
         )
+
+
+def _name_of(reference: StructureReference) -> str | None:
+    """What this submission calls its structure, whose content may have come by another name before.
+
+    Raises
+    ------
+    InvalidParameterError
+        When nothing of it can be shown.
+    """
+    if isinstance(reference, BuiltinStructure) or reference.name is None:
+        return None
+    try:
+        return clean_name(reference.name)
+    except InvalidParameterError as error:
+        error.field = "structure.name"
+        raise
 
 
 def _check_elements(model: ModelCard, elements: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PriorityName = Literal["CRITICAL", "HIGH", "NORMAL", "LOW"]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 Secret = Annotated[str, Field(min_length=1, max_length=256)]
+StructureName = Annotated[str, Field(min_length=1, max_length=200, examples=["my-mof"])]
 Url = Annotated[str, Field(min_length=8, max_length=2048, pattern=r"^https?://")]
 
 
@@ -42,6 +43,11 @@ class UploadedStructure(Strict):
 
     source: Literal["upload"] = "upload"
     file_id: str = Field(description="`struct_…` from `POST /structures`.", max_length=64)
+    name: StructureName | None = Field(
+        None,
+        description="Name of the structure in this task; unset: the upload's. The same content uploaded "
+        "under two names is one structure, which has the first.",
+    )
 
 
 class BuiltinStructure(Strict):
@@ -57,7 +63,7 @@ class InlineStructure(Strict):
     source: Literal["inline"] = "inline"
     content: str = Field(description="Text of the file.", min_length=1, max_length=16 * 1024**2)
     format: Literal["cif", "xyz", "extxyz", "poscar"]
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: StructureName | None = Field(None, description="Name of the structure in this task.")
 
 
 StructureReference = Annotated[

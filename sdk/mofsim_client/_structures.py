@@ -42,6 +42,8 @@ class UploadedId:
     """A structure the server already holds."""
 
     file_id: str
+    name: str | None = None
+    """What the task calls it; unset: the name of its first upload."""
 
 
 @dataclass(frozen=True)

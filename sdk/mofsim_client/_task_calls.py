@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mofsim_client._base import ClientBase
@@ -310,9 +311,11 @@ class TaskCalls(ClientBase):
         if isinstance(structure, Upload):
             if structure not in uploaded:
                 uploaded[structure] = (yield from self._upload_operation(structure, None)).file_id or ""
-            structure = UploadedId(uploaded[structure])
+            structure = UploadedId(uploaded[structure], Path(structure.name).stem[:200])
         if isinstance(structure, UploadedId):
             reference = {"source": "upload", "file_id": structure.file_id}
+            # The same content may have been uploaded under another name before.
+            reference |= {"name": structure.name} if structure.name else {}
         else:
             reference = {"source": "builtin", "name": structure.name}
         return {

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import termios
@@ -67,6 +68,8 @@ def test_a_submission_is_shown_listed_and_cancelled(mofsim: Any) -> None:
 def test_a_list_from_standard_input_becomes_one_batch(mofsim: Any, tmp_path: Path) -> None:
     cif = tmp_path / "mgo.cif"
     ase.build.bulk("MgO", "rocksalt", a=4.2).write(cif)
+    # The content is known to the server by another name: the tasks still show the file's own.
+    mofsim("structures", "upload", str(shutil.copy(cif, tmp_path / "another.cif")))
     names = f"# screening\nMOF-5\n\n{cif}\n"
     rows = json.loads(
         mofsim("submit", "single-point-energy", "-", "-m", MODEL, "-o", "json", stdin=names).stdout

@@ -75,6 +75,7 @@ def test_a_webhook_secret_is_stored_encrypted_and_never_shown(
         ({"model": "nope"}, 404, 30001, "model"),
         ({"model": "mattersim_prod"}, 409, 30017, "model"),
         ({"structure": {"source": "upload", "file_id": "struct_x"}}, 404, 30002, "structure.file_id"),
+        ({"structure": inline() | {"name": "a/"}}, 422, 40002, "structure.name"),
         ({"structure": builtin("MOF-55")}, 404, 30002, "structure.name"),
         ({"structure": inline(xyz("Lr 0 0 0"))}, 422, 40006, "structure"),
         ({"structure": inline("junk")}, 415, 40001, "structure.content"),
@@ -97,6 +98,20 @@ def test_a_wrong_submission_is_refused_before_queueing(
     error = error_of(client.post("/tasks/optimization", json=submission(**changes)), status, code)
     assert error["field"] == field
     assert sql.row("SELECT count(*) AS n FROM tasks")["n"] == before
+
+
+def test_a_task_shows_its_structure_by_the_name_it_was_submitted_with(client: httpx.Client) -> None:
+    file_id = data_of(upload(client, xyz("Mg 0 0 0", "O 2 2 2.125"), "first.xyz"), 201)["file_id"]
+    named = {"source": "upload", "file_id": file_id, "name": "second"}
+    shown = [
+        data_of(client.get(f"/tasks/{submit(client, structure=structure)}"))
+        for structure in (named, {"source": "upload", "file_id": file_id})
+    ]
+    assert [task["structure_name"] for task in shown] == ["second", "first"]
+    assert [task["structure_id"] for task in shown] == [file_id, file_id]
+    again = data_of(client.post(f"/tasks/{shown[0]['task_id']}/cancel"), 202)
+    retried = data_of(client.post(f"/tasks/{again['task_id']}/retry"), 202)
+    assert data_of(client.get(f"/tasks/{retried['task_id']}"))["structure_name"] == "second"
 
 
 def test_a_refused_submission_leaves_no_inline_structure_behind(client: httpx.Client, sql: Sql) -> None:
