@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from prefect import flow
 
-from mof_benchmark.schemas import BulkModulusParameters, CalculationRequest, TaskType
+from mof_benchmark.schemas import (
+    BulkModulusParameters,
+    CalculationRequest,
+    TaskType,
+    is_published,
+    settled,
+)
 from tasks.attempt import attempt_of
 from tasks.bulk_modulus import fit, opt, volume_point, volume_points
 from tasks.dask_runner import ResidentDaskTaskRunner
@@ -12,10 +18,10 @@ from tasks.dask_runner import ResidentDaskTaskRunner
 
 @flow(name=TaskType.BULK_MODULUS.value, task_runner=ResidentDaskTaskRunner(), retries=0, persist_result=False)
 async def bulk_modulus(request: CalculationRequest) -> None:
-    parameters = BulkModulusParameters.model_validate(request.parameters)
+    parameters = settled(BulkModulusParameters.model_validate(request.parameters))
     async with attempt_of(request) as attempt:
         prepared = await attempt.run(opt, request)
-        if parameters.protocol == "mofsimbench":
+        if is_published(parameters):
             parts = [
                 await attempt.run(volume_point.with_options(name=f"volume_point-{number}"), request, number)
                 for number in range(parameters.n_points)

@@ -6,6 +6,7 @@ import numpy as np
 
 from mof_benchmark.schemas import CalculationRequest, HeatCapacityParameters, HeatCapacityResult, Metrics
 from mof_benchmark.schemas.common import Document
+from mof_benchmark.schemas.heat_capacity import Symmetrization
 from mof_benchmark.schemas.optimization import OptimizationResult
 from tasks.handover import read_array, read_relaxed, write_array, write_relaxed
 from tasks.stage import stage, working
@@ -18,7 +19,9 @@ class Prepared(Document):
     """A relaxed structure and how many displacements it needs."""
 
     relaxation: OptimizationResult
+    symmetrization: Symmetrization | None
     n_displacements: int
+    spent: Metrics
 
 
 @stage
@@ -28,18 +31,28 @@ def opt(request: CalculationRequest) -> Prepared:
 
     parameters = HeatCapacityParameters.model_validate(request.parameters)
     with working(request, "opt") as work:
+        calculator = work.calculator()
         relaxed, relaxation = heat_capacity.opt(
             work.read_structure(),
-            work.calculator(),
+            calculator,
             parameters,
             workdir=work.workdir,
             monitor=work.monitor,
             structure_sha256=request.structure.sha256,
         )
+        calculator.start()
+        relaxed, symmetrization = heat_capacity.symmetrized(
+            relaxed, calculator, parameters, monitor=work.monitor
+        )
         write_relaxed(work, relaxed)
         n_displacements = heat_capacity.count_displacements(relaxed, parameters)
         work.monitor.log("INFO", f"{n_displacements} displaced structures.", n_displacements=n_displacements)
-        return Prepared(relaxation=relaxation, n_displacements=n_displacements)
+        return Prepared(
+            relaxation=relaxation,
+            symmetrization=symmetrization,
+            n_displacements=n_displacements,
+            spent=calculator.metrics(),
+        )
 
 
 @stage
@@ -84,7 +97,8 @@ def thermal(request: CalculationRequest, prepared: Prepared, spent: list[Metrics
             read_array(work, "force_constants"),
             prepared.n_displacements,
             prepared.relaxation,
-            [prepared.relaxation.metrics, *spent],
+            [prepared.relaxation.metrics, prepared.spent, *spent],
             HeatCapacityParameters.model_validate(request.parameters),
+            symmetrization=prepared.symmetrization,
             workdir=work.workdir,
         )

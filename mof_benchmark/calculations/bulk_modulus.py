@@ -21,6 +21,7 @@ from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.bulk_modulus import BulkModulusParameters, BulkModulusResult, VolumePoint
 from mof_benchmark.schemas.common import Metrics, OutputFile, Provenance
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+from mof_benchmark.schemas.protocol import is_published, overruled, settled
 
 STAGE = "volume_points"
 POOR_FIT_MEV_ATOM = 0.5
@@ -47,19 +48,20 @@ def run(
         As `optimization.run`.
     """
     monitor = monitor or SilentMonitor()
+    asked, parameters = parameters, settled(parameters)
     relaxed, relaxation = opt(
         atoms, calculator, parameters, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
     )
     source = provenance(atoms, calculator, structure_sha256)
     calculator.start()
-    if parameters.protocol == "mofsimbench":
+    if is_published(parameters):
         points = [
             published_point(relaxed, calculator, parameters, number, monitor=monitor)
             for number in range(parameters.n_points)
         ]
     else:
         points = walked_points(relaxed, calculator, parameters, monitor=monitor)
-    return fit(relaxed, relaxation, points, [calculator.metrics()], source, parameters, workdir=workdir)
+    return fit(relaxed, relaxation, points, [calculator.metrics()], source, asked, workdir=workdir)
 
 
 def opt(
@@ -72,6 +74,7 @@ def opt(
     structure_sha256: str | None = None,
 ) -> tuple[Atoms, OptimizationResult | None]:
     """Relax atoms and cell, unless `optimize_first` is off."""
+    parameters = settled(parameters)
     if not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise InvalidFileError(
             "A bulk modulus needs a structure periodic in three directions.", field="structure"
@@ -119,6 +122,7 @@ def published_point(
     monitor: Monitor,
 ) -> VolumePoint:
     """One point by the published road: FIRE from the relaxed structure, scaled."""
+    parameters = settled(parameters)
     volume = _volumes(relaxed, parameters)[number]
     image = relaxed.copy()
     image.set_cell(relaxed.cell * (volume / relaxed.cell.volume) ** (1 / 3), scale_atoms=True)
@@ -160,6 +164,7 @@ def fit(
     workdir: Path,
 ) -> BulkModulusResult:
     """Fit the equation of state, write files and judge; `spent` is what the points cost."""
+    overruling, parameters = overruled(parameters), settled(parameters)
     workdir.mkdir(parents=True, exist_ok=True)
     volumes = [point.volume_A3 for point in points]
     energies = [point.energy_eV for point in points]
@@ -169,6 +174,7 @@ def fit(
     return BulkModulusResult(
         converged=(relaxation is None or relaxation.converged) and all(point.converged for point in points),
         warnings=[
+            *overruling,
             *([] if relaxation is None else relaxation.warnings),
             *_judgement(fitted, points, rmse_meV_atom),
         ],

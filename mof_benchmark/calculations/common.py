@@ -82,6 +82,12 @@ def provenance(atoms: Atoms, calculator: MeteredCalculator, structure_sha256: st
     )
 
 
+def computed_with(source: Provenance, *distributions: str) -> Provenance:
+    """Name further packages that took part."""
+    versions = {name: metadata.version(name) for name in distributions}
+    return source.model_copy(update={"package_versions": {**source.package_versions, **versions}})
+
+
 def device_name(device: str) -> str:
     """`cpu`, or the CUDA device's own name."""
     if not device.startswith("cuda"):

@@ -96,11 +96,14 @@ def run_dynamics(
     trajectory_interval: int,
     checkpoint_interval: int,
     sample_interval: int = 10,
+    fix_center: bool = False,
 ) -> tuple[Atoms, Series]:
     """Run `settings.steps` steps from `atoms` (with its calculator and momenta), or the rest of them.
 
     With the files of an earlier, interrupted attempt in `resume`, the run continues from its
-    checkpoint; the frames that checkpoint counts are copied into the new trajectory.
+    checkpoint; the frames that checkpoint counts are copied into the new trajectory. `fix_center`
+    keeps Langevin's noise from moving the whole, as the published protocol has it; the ensemble is
+    then not quite that of the temperature.
 
     Returns
     -------
@@ -118,7 +121,7 @@ def run_dynamics(
         atoms = upper_triangular(atoms)
         atoms.calc = calculator
     reference_volume = float(atoms.get_volume())
-    integrator = make_integrator(atoms, settings, generator)
+    integrator = make_integrator(atoms, settings, generator, fix_center=fix_center)
     series, frames = Series(), 0
     if resume is not None:
         series, frames, reference_volume = _restore(resume.checkpoint, integrator, generator)
@@ -154,7 +157,11 @@ def run_dynamics(
 
 
 def make_integrator(
-    atoms: Atoms, settings: NvtSettings | NptSettings, generator: np.random.Generator
+    atoms: Atoms,
+    settings: NvtSettings | NptSettings,
+    generator: np.random.Generator,
+    *,
+    fix_center: bool = False,
 ) -> MolecularDynamics:
     """ASE's integrator for the settings."""
     temperature = settings.temperature_K
@@ -166,7 +173,7 @@ def make_integrator(
                 timestep,
                 temperature_K=temperature,
                 friction=settings.friction_per_fs / units.fs,
-                fixcm=False,
+                fixcm=fix_center,
                 rng=generator,
             ),
             "berendsen": lambda: NVTBerendsen(atoms, timestep, taut=tdamp, temperature_K=temperature),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.spacegroup.symmetrize import refine_symmetry
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
-from mof_benchmark.calculations.common import output_file, write_whole
+from mof_benchmark.calculations.common import computed_with, output_file, write_whole
 from mof_benchmark.calculations.phonons import (
     ThermalProperties,
     density_of_states,
@@ -22,21 +23,32 @@ from mof_benchmark.calculations.phonons import (
     thermal_properties,
     write_bands,
 )
-from mof_benchmark.calculations.preparation import relax_first, total
+from mof_benchmark.calculations.preparation import bare, relax_first, total
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.monitor import Monitor, SilentMonitor
 from mof_benchmark.plots.style import save
 from mof_benchmark.plots.thermal import plot_density_of_states, plot_heat_capacity
 from mof_benchmark.schemas.common import Metrics, OutputFile
-from mof_benchmark.schemas.heat_capacity import HeatCapacityParameters, HeatCapacityResult
+from mof_benchmark.schemas.heat_capacity import (
+    HeatCapacityParameters,
+    HeatCapacityResult,
+    Symmetrization,
+)
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+from mof_benchmark.schemas.protocol import overruled, settled
+from mof_benchmark.structures.summary import find_space_group
 
 ROOM_TEMPERATURE_K = 300.0
 IMAGINARY_AT_GAMMA_THZ = -0.1
 """Acoustic modes at Γ are zero only up to numerical noise; below this a mode is imaginary."""
 PERTURBATION_A = 0.1
 """Largest atomic displacement along an imaginary mode before relaxing again."""
+SYMMETRY_TOLERANCES_A = (0.03, 0.01, 0.003)
+EXACT_A = 1e-4
+SYMMETRIC_ABOVE_MEV, SYMMETRIC_FORCE_EV_A = 1.0, 0.02
+"""A symmetric structure no higher than this above the relaxed one (per cell), with no larger force,
+has the same phonons."""
 
 
 def run(
@@ -67,10 +79,20 @@ def run(
         atoms, calculator, parameters, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
     )
     calculator.start()
-    forces = displacements(relaxed, calculator, parameters, monitor=monitor)
+    structure, symmetrization = symmetrized(relaxed, calculator, parameters, monitor=monitor)
+    forces = displacements(structure, calculator, parameters, monitor=monitor)
     spent = [relaxation.metrics, calculator.metrics()]
-    constants = force_constants(relaxed, forces, parameters)
-    return thermal(relaxed, constants, len(forces), relaxation, spent, parameters, workdir=workdir)
+    constants = force_constants(structure, forces, parameters)
+    return thermal(
+        structure,
+        constants,
+        len(forces),
+        relaxation,
+        spent,
+        parameters,
+        symmetrization=symmetrization,
+        workdir=workdir,
+    )
 
 
 def opt(
@@ -83,6 +105,7 @@ def opt(
     structure_sha256: str | None = None,
 ) -> tuple[Atoms, OptimizationResult]:
     """Relax atoms and cell; with `fix_imaginary`, once more from beside an imaginary mode at Γ."""
+    parameters = settled(parameters)
     if not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise InvalidFileError(
             "Phonons need a structure that is periodic in three directions.", field="structure"
@@ -117,9 +140,41 @@ def opt(
     return again, second.model_copy(update={"warnings": [*second.warnings, note], "metrics": spent})
 
 
+def symmetrized(
+    relaxed: Atoms, calculator: MeteredCalculator, parameters: HeatCapacityParameters, *, monitor: Monitor
+) -> tuple[Atoms, Symmetrization | None]:
+    """Give the relaxed structure the highest exact symmetry that costs nothing, where asked for.
+
+    A framework's most symmetric point may lie beside its minimum, with other phonons. So looser
+    tolerances come first, and the first structure that is as low as the relaxed one is taken.
+    """
+    if not settled(parameters).symmetrize:
+        return relaxed, None
+    start = bare(relaxed)
+    start.calc = calculator
+    energy = float(start.get_potential_energy())
+    for tolerance_A in SYMMETRY_TOLERANCES_A:
+        symmetric = bare(relaxed)
+        refine_symmetry(symmetric, tolerance_A)
+        symmetric.calc = calculator
+        above_meV = 1e3 * (float(symmetric.get_potential_energy()) - energy)
+        largest = float(np.linalg.norm(symmetric.get_forces(), axis=1).max())
+        found = Symmetrization(
+            accepted=above_meV <= SYMMETRIC_ABOVE_MEV and largest <= SYMMETRIC_FORCE_EV_A,
+            space_group=find_space_group(symmetric, EXACT_A),
+            energy_above_relaxed_meV=above_meV,
+            max_force_eV_A=largest,
+        )
+        verdict = "taken" if found.accepted else "not taken: it is another structure"
+        monitor.log("INFO", f"Symmetry {found.space_group} is {verdict}.", **found.model_dump())
+        if found.accepted:
+            return bare(symmetric), found
+    return relaxed, found
+
+
 def count_displacements(relaxed: Atoms, parameters: HeatCapacityParameters) -> int:
     """Number of displaced supercells that symmetry leaves."""
-    return len(displaced_structures(make_phonopy(relaxed, parameters)))
+    return len(displaced_structures(make_phonopy(relaxed, settled(parameters))))
 
 
 def displacements(
@@ -131,7 +186,7 @@ def displacements(
     only: slice = slice(None),
 ) -> NDArray[np.float64]:
     """Forces of displaced supercells, shape (n, n_atoms, 3), eV/Å: of all, or of a part of them."""
-    structures = displaced_structures(make_phonopy(relaxed, parameters))
+    structures = displaced_structures(make_phonopy(relaxed, settled(parameters)))
     numbers = range(len(structures))[only]
     forces = []
     for number in numbers:
@@ -146,7 +201,7 @@ def force_constants(
     relaxed: Atoms, forces: NDArray[np.float64], parameters: HeatCapacityParameters
 ) -> NDArray[np.float64]:
     """Force constants, shape (n_atoms, n_atoms, 3, 3) of the supercell, eV/Å²."""
-    phonon = make_phonopy(relaxed, parameters)
+    phonon = make_phonopy(relaxed, settled(parameters))
     set_forces(phonon, forces)
     return np.asarray(phonon.force_constants)
 
@@ -159,9 +214,11 @@ def thermal(
     spent: Sequence[Metrics],
     parameters: HeatCapacityParameters,
     *,
+    symmetrization: Symmetrization | None = None,
     workdir: Path,
 ) -> HeatCapacityResult:
     """Sums over the mesh, files and judgement; `spent` is what the stages before cost."""
+    overruling, parameters = overruled(parameters), settled(parameters)
     workdir.mkdir(parents=True, exist_ok=True)
     phonon = make_phonopy(relaxed, parameters)
     phonon.force_constants = constants
@@ -171,9 +228,13 @@ def thermal(
     grams = float(relaxed.get_masses().sum())
     return HeatCapacityResult(
         converged=relaxation.converged,
-        warnings=[*relaxation.warnings, *_judgement(properties, relaxation)],
+        warnings=[
+            *overruling,
+            *relaxation.warnings,
+            *_judgement(properties, relaxation, symmetrization),
+        ],
         output_files=[*relaxation.output_files, *_write_files(phonon, relaxed, properties, workdir)],
-        provenance=relaxation.provenance,
+        provenance=computed_with(relaxation.provenance, "phonopy", "spglib"),
         metrics=total(spent),
         temperatures_K=properties.temperatures_K.tolist(),
         heat_capacity_J_mol_K=properties.heat_capacity_J_mol_K.tolist(),
@@ -188,6 +249,7 @@ def thermal(
         n_displacements=n_displacements,
         mesh_numbers=properties.mesh_numbers,
         final_fmax_eV_A=relaxation.final_fmax,
+        symmetrization=symmetrization,
     )
 
 
@@ -223,8 +285,16 @@ def _write_files(
     return files
 
 
-def _judgement(properties: ThermalProperties, relaxation: OptimizationResult) -> list[str]:
+def _judgement(
+    properties: ThermalProperties, relaxation: OptimizationResult, symmetrization: Symmetrization | None
+) -> list[str]:
     warnings = []
+    if symmetrization is not None and not symmetrization.accepted:
+        warnings.append(
+            f"Not symmetrized: {symmetrization.space_group} lies "
+            f"{symmetrization.energy_above_relaxed_meV:.2f} meV per cell above the relaxed structure, with "
+            f"forces up to {symmetrization.max_force_eV_A:.3g} eV/Å; its phonons would be others."
+        )
     if properties.n_imaginary_modes:
         share = 100 * properties.n_imaginary_modes / properties.n_mesh_modes
         warnings.append(
@@ -232,6 +302,11 @@ def _judgement(properties: ThermalProperties, relaxation: OptimizationResult) ->
             f"imaginary, down to {properties.lowest_frequency_THz:.3f} THz, and left out. "
             "The structure is not at a "
             "minimum of this supercell, or needs a larger one; fix_imaginary may help."
+        )
+    if properties.n_imaginary_modes and symmetrization is not None and symmetrization.accepted:
+        warnings.append(
+            f"The symmetric structure ({symmetrization.space_group}) may be a saddle: compare without "
+            "symmetrize."
         )
     if not relaxation.converged:
         warnings.append("The phonons are those of a structure whose relaxation did not converge.")

@@ -157,6 +157,28 @@ def contacts(atoms: Atoms, separation: Separation, n: int = 5) -> list[tuple[int
     return sorted(pairs, key=lambda pair: pair[2])[:n]
 
 
+def reactions(atoms: Atoms, separation: Separation, guest_before: Atoms) -> list[str]:
+    """What a relaxation did that leaves no host and guest to tell apart, one sentence each."""
+    found = []
+    first, second = _bonds(atoms)
+    is_guest = np.zeros(len(atoms), dtype=bool)
+    is_guest[separation.guest] = True
+    is_metal = np.isin(atoms.numbers, list(METALS))
+    across = is_guest[first] & ~is_guest[second] & ~is_metal[first] & ~is_metal[second]
+    if across.any():
+        g, h = int(first[across][0]), int(second[across][0])
+        found.append(
+            f"The guest has bonded to the host ({atoms.symbols[g]}{g}–{atoms.symbols[h]}{h}): this is a "
+            "reaction, not an interaction."
+        )
+    guest = atoms[separation.guest]
+    kept = {frozenset(pair) for pair in zip(*_bonds(guest_before), strict=True)}
+    broken = kept - {frozenset(pair) for pair in zip(*_bonds(guest), strict=True)}
+    if broken:
+        found.append(f"The guest has come apart: {len(broken)} of its {len(kept)} bonds are broken.")
+    return found
+
+
 def _radii(atoms: Atoms) -> NDArray[np.float64]:
     radii = np.asarray(vdw_radii)[atoms.numbers]
     return np.where(np.isnan(radii), FALLBACK_VDW_RADIUS_A, radii)

@@ -21,7 +21,14 @@ from mof_benchmark.calculations.common import (
     provenance,
     write_structure,
 )
-from mof_benchmark.calculations.host_guest import Separation, contacts, guest_molecule, insertions, separate
+from mof_benchmark.calculations.host_guest import (
+    Separation,
+    contacts,
+    guest_molecule,
+    insertions,
+    reactions,
+    separate,
+)
 from mof_benchmark.calculations.preparation import bare, total
 from mof_benchmark.calculations.relaxation import Relaxation, relax
 from mof_benchmark.calculators.metering import MeteredCalculator
@@ -63,16 +70,43 @@ class Pair:
             together.positions[: len(self.host)] = host_positions
         return together[order]
 
+    def host_at(self, positions: NDArray[np.float64] | None) -> Atoms:
+        """The host alone, where it stands beside the guest."""
+        host = self.host.copy()
+        if positions is not None:
+            host.positions = positions
+        return host
+
+    def guest_alone(self, positions: NDArray[np.float64]) -> Atoms:
+        """The guest alone in the host's cell."""
+        return Atoms(numbers=self.guest.numbers, positions=positions, cell=self.host.cell, pbc=self.host.pbc)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedPose:
-    """A guest position, shape (n_guest, 3) in Å, and the energy of host and guest, eV."""
+    """A guest position, shape (n_guest, 3) in Å, and the energy of host and guest, eV.
+
+    `host_positions` are there where the host has moved, shape (n_host, 3) in Å.
+    """
 
     positions: NDArray[np.float64]
     energy_eV: float
     relaxed: bool = False
     converged: bool = True
     host_positions: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The three energies of a pose, eV, each of the geometry that the part has in it."""
+
+    together_eV: float
+    host_eV: float
+    guest_eV: float
+
+    @property
+    def interaction_eV(self) -> float:
+        return self.together_eV - self.host_eV - self.guest_eV
 
 
 def run(
@@ -241,25 +275,22 @@ def conclude(
 ) -> InteractionEnergyResult:
     """Energies of host and guest alone, ranking, files and judgement.
 
-    `poses` come best first; `spent` is what earlier stages cost, `calculator` counts this one.
+    `spent` is what earlier stages cost, `calculator` counts this one.
     """
-    best, guest = poses[0], pair.guest
-    monitor.step("conclude", 0, 2)
-    energy_host = _energy(pair.host.copy(), calculator)
-    monitor.step("conclude", 1, 2)
-    # In the host's cell, so that the guest's interaction with its own images cancels.
-    alone = Atoms(numbers=guest.numbers, positions=best.positions, cell=pair.host.cell, pbc=pair.host.pbc)
-    energy_guest = _energy(alone, calculator)
-    interaction = best.energy_eV - energy_host - energy_guest
+    terms = _terms(pair, poses, calculator, monitor)
+    order = sorted(range(len(poses)), key=lambda k: terms[k].interaction_eV)
+    poses, terms = [poses[k] for k in order], [terms[k] for k in order]
+    best, energies, guest = poses[0], terms[0], pair.guest
+    interaction = energies.interaction_eV
     together = pair.at(best.positions, best.host_positions)
     nearest = contacts(together, pair.separation)
     ranked = [
-        _pose(rank, pose, pair, pose.energy_eV - energy_host - energy_guest)
-        for rank, pose in enumerate(poses, 1)
+        _pose(rank, pose, pair, parts.interaction_eV)
+        for rank, (pose, parts) in enumerate(zip(poses, terms, strict=True), 1)
     ]
     return InteractionEnergyResult(
         converged=all(pose.converged for pose in poses),
-        warnings=_judgement(pair.host, poses, interaction),
+        warnings=_judgement(pair, poses, interaction),
         output_files=_write_files(together, pair, poses, ranked, parameters, workdir),
         provenance=provenance(pair.host, calculator, structure_sha256),
         metrics=total([*spent, calculator.metrics()]),
@@ -268,8 +299,8 @@ def conclude(
         interaction_energy_eV=interaction,
         interaction_energy_kJ_mol=interaction * EV_TO_KJ_MOL,
         energy_host_guest_eV=best.energy_eV,
-        energy_host_eV=energy_host,
-        energy_guest_eV=energy_guest,
+        energy_host_eV=energies.host_eV,
+        energy_guest_eV=energies.guest_eV,
         guest_indices=[int(k) for k in pair.separation.guest],
         guest_positions_A=best.positions.tolist(),
         min_distance_A=nearest[0][2] if nearest else None,
@@ -279,6 +310,32 @@ def conclude(
         ],
         poses=ranked if parameters.mode == "search" else [],
     )
+
+
+def _terms(
+    pair: Pair, poses: Sequence[EvaluatedPose], calculator: MeteredCalculator, monitor: Monitor
+) -> list[Terms]:
+    """The terms of each pose; poses that nobody relaxed share host and guest."""
+    monitor.step("conclude", 0, len(poses))
+    host = _energy(pair.host.copy(), calculator)
+    shared: float | None = None
+    terms = []
+    for number, pose in enumerate(poses, 1):
+        moved = pose.host_positions is not None
+        guest = shared
+        if guest is None or pose.relaxed:
+            # In the host's cell, so that the guest's interaction with its own images cancels.
+            guest = _energy(pair.guest_alone(pose.positions), calculator)
+            shared = shared if pose.relaxed else guest
+        terms.append(
+            Terms(
+                together_eV=pose.energy_eV,
+                host_eV=_energy(pair.host_at(pose.host_positions), calculator) if moved else host,
+                guest_eV=guest,
+            )
+        )
+        monitor.step("conclude", number, len(poses))
+    return terms
 
 
 def _energy(atoms: Atoms, calculator: MeteredCalculator) -> float:
@@ -329,8 +386,12 @@ def _write_files(
     return files
 
 
-def _judgement(host: Atoms, poses: Sequence[EvaluatedPose], interaction_eV: float) -> list[str]:
+def _judgement(pair: Pair, poses: Sequence[EvaluatedPose], interaction_eV: float) -> list[str]:
     warnings = []
+    best, host = poses[0], pair.host
+    if best.relaxed:
+        together = pair.at(best.positions, best.host_positions)
+        warnings += reactions(together, pair.separation, pair.guest)
     if host.cell.rank == 3:
         narrowest = float(1 / np.linalg.norm(np.linalg.inv(host.cell.array), axis=0).max())
         if narrowest < NARROW_CELL_A:

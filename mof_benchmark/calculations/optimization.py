@@ -18,7 +18,7 @@ from mof_benchmark.calculations.common import (
     volume_A3,
     write_structure,
 )
-from mof_benchmark.calculations.relaxation import Relaxation, relax, require_compatible
+from mof_benchmark.calculations.relaxation import Relaxation, relax, require_compatible, same_minimum
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import MofsimError
 from mof_benchmark.monitor import Monitor, SilentMonitor
@@ -26,19 +26,10 @@ from mof_benchmark.plots.convergence import plot_convergence
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import OutputFile
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+from mof_benchmark.schemas.protocol import overruled, settled
 
-STAGE = "optimize"
+STAGE, VERIFY = "optimize", "verify"
 LARGE_VOLUME_CHANGE_PERCENT = 15.0
-
-BENCHMARK_SETTINGS = {
-    "fmax": 0.001,
-    "max_steps": 5000,
-    "optimizer": "LBFGS",
-    "filter": "FrechetCellFilter",
-    "pressure_GPa": 0.0,
-    "with_d3": None,
-}
-"""The published protocol, whatever else was asked for."""
 
 
 def run(
@@ -79,7 +70,7 @@ def run(
         The monitor asked to stop.
     """
     monitor = monitor or SilentMonitor()
-    parameters, warnings = _with_protocol(parameters)
+    warnings, parameters = overruled(parameters), settled(parameters)
     initial = begin(atoms, calculator, parameters)
     require_compatible(initial, parameters.optimizer, parameters.filter, parameters.pressure_GPa)
     files = _Files(workdir, parameters)
@@ -111,9 +102,10 @@ def run(
         raise
     files.finish()
     final = relaxation.atoms
+    same_minimum, found = _verified(initial, relaxation, calculator, parameters, monitor)
     return OptimizationResult(
         converged=relaxation.converged,
-        warnings=warnings + _judgement(relaxation, parameters),
+        warnings=warnings + _judgement(relaxation, parameters) + found,
         output_files=files.listing(),
         provenance=provenance(atoms, calculator, structure_sha256),
         metrics=calculator.metrics(steps=relaxation.steps),
@@ -129,18 +121,54 @@ def run(
         energy_history=relaxation.energies_eV,
         fmax_history=relaxation.fmax_eV_A,
         optimizer=parameters.optimizer,
+        same_minimum_as_published=same_minimum,
     )
 
 
-def _with_protocol(parameters: OptimizationParameters) -> tuple[OptimizationParameters, list[str]]:
-    if parameters.protocol == "default":
-        return parameters, []
-    overruled = [
-        f"Protocol mofsimbench: {name} is {value}, not {getattr(parameters, name)}."
-        for name, value in BENCHMARK_SETTINGS.items()
-        if name in parameters.model_fields_set and getattr(parameters, name) != value
+def _takes_another_road(parameters: OptimizationParameters) -> bool:
+    return (parameters.optimizer, parameters.filter) != ("LBFGS", "FrechetCellFilter")
+
+
+def _verified(
+    initial: Atoms,
+    relaxation: Relaxation,
+    calculator: MeteredCalculator,
+    parameters: OptimizationParameters,
+    monitor: Monitor,
+) -> tuple[bool | None, list[str]]:
+    """Relax by the published road as well, where that was asked for, and compare the ends."""
+    if not (parameters.verify_minimum and relaxation.converged):
+        return None, []
+    if parameters.filter in {"none", "StrainFilter"}:
+        return None, [f"The minimum was not verified: filter {parameters.filter} finds another one."]
+    if not _takes_another_road(parameters):
+        return True, []
+
+    def on_step(published: Relaxation) -> None:
+        energy_eV, fmax_eV_A = published.energies_eV[-1], published.fmax_eV_A[-1]
+        monitor.step(VERIFY, published.steps, parameters.max_steps, energy_eV=energy_eV, fmax_eV_A=fmax_eV_A)
+
+    published = relax(
+        initial,
+        calculator,
+        optimizer="LBFGS",
+        cell_filter="FrechetCellFilter",
+        fmax_eV_A=parameters.fmax,
+        max_steps=parameters.max_steps,
+        pressure_GPa=parameters.pressure_GPa,
+        on_step=on_step,
+    )
+    if not published.converged:
+        return None, [f"The minimum was not verified: LBFGS did not converge in {published.steps} steps."]
+    ends = [(road.energies_eV[-1], road.volumes_A3[-1]) for road in (relaxation, published)]
+    if same_minimum(ends[0], ends[1], len(initial)):
+        return True, []
+    (energy, volume), (published_energy, published_volume) = ends
+    return False, [
+        f"{parameters.optimizer} with {parameters.filter} led to another minimum than the published road: "
+        f"{energy - published_energy:+.4f} eV and {volume - published_volume:+.2f} Å³ from "
+        f"{published_energy:.4f} eV and {published_volume:.2f} Å³."
     ]
-    return parameters.model_copy(update=BENCHMARK_SETTINGS), overruled
 
 
 def _volume_change_percent(relaxation: Relaxation) -> float | None:
@@ -162,10 +190,11 @@ def _judgement(relaxation: Relaxation, parameters: OptimizationParameters) -> li
         warnings.append(
             f"The volume changed by {change:+.1f} %: a flexible framework may have left its pore shape."
         )
-    if parameters.optimizer == "ModelHessianLBFGS" and parameters.filter != "none":
+    unverified = parameters.optimizer == "ModelHessianLBFGS" and not parameters.verify_minimum
+    if unverified and parameters.filter != "none":
         warnings.append(
             "ModelHessianLBFGS takes another path than the published protocol; a flexible framework may "
-            "end in another minimum. Compare energies before volumes."
+            "end in another minimum. Compare energies before volumes, or ask for verify_minimum."
         )
     return warnings
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ase.io
 import numpy as np
 from ase import Atoms
 from ase.io.trajectory import Trajectory
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 
-from mof_benchmark.calculations.common import output_file, write_structure, write_whole
+from mof_benchmark.calculations.common import (
+    computed_with,
+    output_file,
+    write_structure,
+    write_whole,
+)
 from mof_benchmark.calculations.dynamics import RunFiles, Series, run_dynamics
 from mof_benchmark.calculations.framework_analysis import (
     broken_bonds,
@@ -28,6 +34,7 @@ from mof_benchmark.plots.dynamics import plot_dynamics
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import Metrics, OutputFile
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+from mof_benchmark.schemas.protocol import is_published, overruled, settled
 from mof_benchmark.schemas.stability import (
     MetalCoordination,
     NptSettings,
@@ -104,6 +111,7 @@ def opt(
     structure_sha256: str | None = None,
 ) -> tuple[Atoms, OptimizationResult]:
     """Repeat the cell as asked for and relax (the atoms only, by default)."""
+    parameters = settled(parameters)
     if not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise InvalidFileError(
             "The dynamics need a structure periodic in three directions.", field="structure"
@@ -116,6 +124,10 @@ def opt(
         with_d3=parameters.with_d3,
     )
     supercell = bare(atoms).repeat(parameters.supercell)
+    if len(supercell) < 2:
+        raise InvalidFileError(
+            "The dynamics need more than one atom: repeat the cell by supercell.", field="structure"
+        )
     return relax_first(
         supercell, calculator, settings, workdir=workdir, monitor=monitor, structure_sha256=structure_sha256
     )
@@ -135,6 +147,7 @@ def dynamics(
 
     Atoms without momenta get velocities of the stage's temperature, drawn from `seed`.
     """
+    parameters = settled(parameters)
     settings: NvtSettings | NptSettings = parameters.nvt if stage == "nvt" else parameters.npt
     # A stage's generator depends on nothing but the seed and the stage: a resumed task draws the same.
     generator = np.random.default_rng([parameters.seed, 0 if stage == "nvt" else 1])
@@ -144,6 +157,8 @@ def dynamics(
     else:
         MaxwellBoltzmannDistribution(moving, temperature_K=settings.temperature_K, rng=generator)
         Stationary(moving)
+        if is_published(parameters):
+            ZeroRotation(moving)
     calculator.start()
     moving.calc = calculator
     end, series = run_dynamics(
@@ -156,6 +171,7 @@ def dynamics(
         monitor=monitor,
         trajectory_interval=parameters.trajectory_interval,
         checkpoint_interval=parameters.checkpoint_interval,
+        fix_center=is_published(parameters),
     )
     final = bare(end)
     final.set_momenta(end.get_momenta())
@@ -183,6 +199,7 @@ def judge(
 
     `spent` is what the stages cost; new files are written to `workdir`.
     """
+    overruling, parameters = overruled(parameters), settled(parameters)
     workdir.mkdir(parents=True, exist_ok=True)
     series, final = produced.series, produced.atoms
     moved = displacements_without_strain(relaxed, _turned_back(relaxed, final))
@@ -196,12 +213,12 @@ def judge(
     )
     return StabilityResult(
         converged=relaxation.converged,
-        warnings=relaxation.warnings,
+        warnings=[*overruling, *relaxation.warnings],
         output_files=[
             *relaxation.output_files,
-            *_write_files(final, series, frames, parameters.npt.timestep_fs, workdir),
+            *_write_files(final, series, trajectories, parameters.npt.timestep_fs, workdir),
         ],
-        provenance=relaxation.provenance,
+        provenance=computed_with(relaxation.provenance, "pymatgen"),
         metrics=total(spent),
         stable=all(criteria.values()),
         criteria=criteria,
@@ -295,8 +312,15 @@ def _last_frames(trajectory: Path) -> list[Atoms]:
         return [frames[k] for k in range(first, len(frames))]
 
 
+def _write_as_text(trajectory: Path, path: Path) -> None:
+    """Copy a trajectory to extended XYZ, frame by frame: a long one does not fit the memory."""
+    with Trajectory(trajectory) as frames, path.open("w") as text:
+        for frame in frames:
+            ase.io.write(text, frame, format="extxyz")
+
+
 def _write_files(
-    final: Atoms, series: Series, frames: Sequence[Atoms], timestep_fs: float, workdir: Path
+    final: Atoms, series: Series, trajectories: Trajectories, timestep_fs: float, workdir: Path
 ) -> list[OutputFile]:
     files = [
         output_file(f"{stage}_trajectory", workdir / f"{stage}.traj", workdir) for stage in ("nvt", "npt")
@@ -305,9 +329,10 @@ def _write_files(
     for role, name in (("final_structure", "final.cif"), ("final_structure_extxyz", "final.extxyz")):
         write_structure(workdir / name, last)
         files.append(output_file(role, workdir / name, workdir))
-    tail = workdir / "npt_last_half.extxyz"
-    write_whole(tail, lambda path: ase.io.write(path, [bare(frame) for frame in frames], format="extxyz"))
-    files.append(output_file("npt_trajectory_extxyz", tail, workdir))
+    for stage, trajectory in (("nvt", trajectories.nvt), ("npt", trajectories.npt)):
+        text = workdir / f"{stage}.extxyz"
+        write_whole(text, partial(_write_as_text, trajectory))
+        files.append(output_file(f"{stage}_trajectory_extxyz", text, workdir))
     table = workdir / "npt_series.csv"
     columns = list(vars(series))
     write_whole(

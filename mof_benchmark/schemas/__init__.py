@@ -17,6 +17,7 @@ from mof_benchmark.schemas.common import (
 from mof_benchmark.schemas.heat_capacity import HeatCapacityParameters, HeatCapacityResult
 from mof_benchmark.schemas.interaction_energy import InteractionEnergyParameters, InteractionEnergyResult
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
+from mof_benchmark.schemas.protocol import is_published, overruled, settled
 from mof_benchmark.schemas.request import CalculationRequest, StructureInput
 from mof_benchmark.schemas.single_point import SinglePointParameters, SinglePointResult
 from mof_benchmark.schemas.stability import StabilityParameters, StabilityResult
@@ -53,4 +54,7 @@ __all__ = [
     "StabilityResult",
     "StructureInput",
     "TaskType",
+    "is_published",
+    "overruled",
+    "settled",
 ]

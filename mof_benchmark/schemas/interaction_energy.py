@@ -36,7 +36,8 @@ class InteractionEnergyParameters(CalculationParameters):
     )
     relax: Literal["none", "rigid", "free"] = Field(
         "rigid",
-        description="Relaxation of the best pose: none, the guest alone, or everything (fixed cell).",
+        description="Relaxation of the best poses of a `search`: none, the guest alone, or everything "
+        "(fixed cell).",
     )
     n_relax: int = Field(1, ge=1, le=100, description="Best poses that are relaxed.")
     fmax: float = Field(0.05, gt=0, le=10, description="Largest force of that relaxation, eV/Å.")
@@ -47,6 +48,8 @@ class InteractionEnergyParameters(CalculationParameters):
         indices = self.guest_indices
         if indices is not None and (not indices or min(indices) < 0 or len(set(indices)) != len(indices)):
             raise ValueError("guest_indices must be distinct and not negative")
+        if self.mode == "search" and self.protocol == "mofsimbench":
+            raise ValueError("the published protocol evaluates given configurations; it has no search")
         return self
 
 

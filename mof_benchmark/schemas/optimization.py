@@ -36,6 +36,11 @@ class OptimizationParameters(CalculationParameters):
     filter: CellFilter = Field("FrechetCellFilter", description="How the cell relaxes; `none` keeps it.")
     pressure_GPa: float = Field(0.0, ge=-1000, le=1000, description="External pressure, GPa.")
     trajectory_interval: int = Field(10, ge=1, description="Steps between trajectory frames.")
+    verify_minimum: bool = Field(
+        False,
+        description="Relax by the published road too (LBFGS, FrechetCellFilter) and say whether both end "
+        "in one minimum; worth its cost on flexible frameworks with another optimizer or filter.",
+    )
 
 
 class OptimizationResult(CalculationResult):
@@ -55,3 +60,8 @@ class OptimizationResult(CalculationResult):
     energy_history: list[float] = Field(description="Energy at each step, eV.")
     fmax_history: list[float] = Field(description="Largest force at each step, eV/Å.")
     optimizer: Optimizer = Field(description="Optimizer used.")
+    same_minimum_as_published: bool | None = Field(
+        None,
+        description="Whether the published road ends in this minimum too (1e-4 eV/atom, 1 % of the volume); "
+        "null: not verified.",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mof_benchmark.schemas.common import CalculationParameters, CalculationResult, Document
 from mof_benchmark.schemas.optimization import CellFilter, Optimizer
@@ -19,7 +19,7 @@ class StabilityOptimization(Document):
     optimizer: Optimizer = Field("LBFGS", description="Optimizer.")
     filter: CellFilter = Field("none", description="How the cell relaxes; `none` keeps it.")
     fmax: float = Field(0.001, gt=0, le=10, description="Largest force at convergence, eV/Å.")
-    max_steps: int = Field(1000, ge=1, le=100_000, description="Most steps.")
+    max_steps: int = Field(1000, ge=0, le=100_000, description="Most steps; 0 skips the relaxation.")
 
 
 class NvtSettings(Document):
@@ -55,6 +55,12 @@ class StabilityParameters(CalculationParameters):
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repeats of the cell.")
     trajectory_interval: int = Field(100, ge=1, description="Steps between trajectory frames.")
     checkpoint_interval: int = Field(500, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _supercell_is_one(self) -> StabilityParameters:
+        if any(n < 1 or n > 20 for n in self.supercell):
+            raise ValueError("each of supercell must be between 1 and 20")
+        return self
 
 
 class MetalCoordination(Document):

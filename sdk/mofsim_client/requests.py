@@ -222,6 +222,8 @@ class Optimization(Submission[OptimizationResult]):
         External pressure, GPa.
     trajectory_interval
         Steps between trajectory frames.
+    verify_minimum
+        Relax by the published road too and say whether both end in one minimum.
     """
 
     task_type = "optimization"
@@ -233,6 +235,7 @@ class Optimization(Submission[OptimizationResult]):
     filter: CellFilter = "FrechetCellFilter"
     pressure_GPa: float = 0.0
     trajectory_interval: int = 10
+    verify_minimum: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +321,9 @@ class HeatCapacity(Submission[HeatCapacityResult]):
         Optimizer of that relaxation, with the cell.
     fix_imaginary
         Perturb along the softest imaginary Γ mode, relax again and repeat the phonons once.
+    symmetrize
+        Give the relaxed structure the highest exact symmetry that costs no energy (fewer
+        displacements).
     """
 
     task_type = "heat-capacity"
@@ -333,6 +339,7 @@ class HeatCapacity(Submission[HeatCapacityResult]):
     max_steps: int = 1000
     optimizer: Optimizer = "BFGS"
     fix_imaginary: bool = False
+    symmetrize: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,7 +364,7 @@ class InteractionEnergy(Submission[InteractionEnergyResult]):
     min_distance_factor
         Closest host-guest contact as a fraction of the sum of van der Waals radii.
     relax
-        Relaxation of the best pose: none, the guest alone (rigid), or everything (free).
+        Relaxation of the best poses of a search: none, the guest alone (rigid), or everything (free).
     n_relax
         Best poses that are relaxed.
     fmax

@@ -156,6 +156,7 @@ class OptimizationResult(Result):
     energy_history: list[float] = Field(default_factory=list, description="eV, each step.")
     fmax_history: list[float] = Field(default_factory=list, description="eV/Å, each step.")
     optimizer: str | None = None
+    same_minimum_as_published: bool | None = None
 
 
 class StabilityResult(Result):
@@ -210,6 +211,7 @@ class HeatCapacityResult(Result):
     n_displacements: int | None = None
     mesh_numbers: list[int] | None = None
     final_fmax_eV_A: float | None = None
+    symmetrization: dict[str, Any] | None = None
 
 
 class InteractionEnergyResult(Result):

@@ -9,7 +9,14 @@ from ase.build import bulk, molecule
 from ase.data import vdw_radii
 from ase.geometry import get_distances
 
-from mof_benchmark.calculations.host_guest import contacts, guest_molecule, insertions, separate
+from mof_benchmark.calculations.host_guest import (
+    Separation,
+    contacts,
+    guest_molecule,
+    insertions,
+    reactions,
+    separate,
+)
 from mof_benchmark.errors import CalculationFailedError, InvalidFileError, InvalidParameterError
 
 
@@ -25,6 +32,22 @@ def with_guest(host: Atoms, guest: Atoms, place: np.ndarray) -> Atoms:
     guest = guest.copy()
     guest.translate(place - guest.get_center_of_mass())
     return host + guest
+
+
+def test_a_reaction_of_the_guest_is_named() -> None:
+    water = molecule("H2O")
+    together = Atoms("Mg", positions=[[0, 0, 3.0]]) + water
+    together.set_cell([20, 20, 20])
+    together.pbc = True
+    separation = Separation(host=np.array([0]), guest=np.array([1, 2, 3]))
+    assert reactions(together, separation, water) == []
+    apart = together.copy()
+    apart.positions[3] += [0, 0, 7.0]
+    assert "1 of its 2 bonds" in reactions(apart, separation, water)[0]
+    bonded = together.copy()
+    bonded.symbols[0] = "C"
+    bonded.positions[0] = bonded.positions[1] + [0, 0, 1.4]
+    assert "C0" in reactions(bonded, separation, water)[0]
 
 
 def test_a_guest_is_found_by_connectivity(cage: Atoms) -> None:

@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from mof_benchmark.calculations import interaction_energy
 from mof_benchmark.calculators.contract import Potential
@@ -62,6 +62,35 @@ def test_two_equal_molecules_without_indices_are_refused(
     host.translate([7, 2, 6])
     with pytest.raises(InvalidFileError, match="found 2"):
         interaction_energy.run(host + pair, calculator, InteractionEnergyParameters(), workdir=tmp_path)
+
+
+def test_a_freely_relaxed_host_counts_as_it_stands_beside_the_guest(
+    sevennet: Potential, tmp_path: Path
+) -> None:
+    # A framework far from its own minimum: its relaxation must not pass for interaction.
+    cage = bulk("MgO", "rocksalt", a=4.25, cubic=True).repeat((1, 1, 2))
+    cage.positions[:, 2] += 0.25
+    cage.set_cell([4.25, 4.25, 20.0])
+    parameters = InteractionEnergyParameters(
+        mode="search", guest_molecule="H2", n_poses=3, relax="free", max_steps=6, seed=2
+    )
+    result = interaction_energy.run(cage, MeteredCalculator(sevennet), parameters, workdir=tmp_path)
+    pose = ase.io.read(tmp_path / "pose.extxyz")
+    assert not np.allclose(pose.positions[:16], cage.positions, atol=1e-3)
+
+    def energy(atoms: Atoms) -> float:
+        atoms.calc = MeteredCalculator(sevennet)
+        return float(atoms.get_potential_energy())
+
+    assert result.poses[0].relaxed
+    assert result.energy_host_eV == pytest.approx(energy(pose[:16]), abs=1e-3)
+    assert result.energy_guest_eV == pytest.approx(energy(pose[16:]), abs=1e-3)
+    assert abs(result.interaction_energy_eV) < 0.3
+
+
+def test_the_published_protocol_has_no_search() -> None:
+    with pytest.raises(ValueError, match="no search"):
+        InteractionEnergyParameters(mode="search", protocol="mofsimbench")
 
 
 def test_a_search_finds_the_open_metal_site_of_mg_mof_74(

@@ -75,6 +75,25 @@ class NumbersEnd(Calculator):
         self.results = {"energy": -5.0 * height, "forces": forces, "stress": np.zeros(6)}
 
 
+class Washboard(Calculator):
+    """A slope with many small wells for the first atom."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        height, wave = self.atoms.positions[0, 2], 2 * np.pi / 0.1
+        forces = np.zeros((len(self.atoms), 3))
+        forces[0, 2] = 0.5 - 0.5 * height + 0.01 * wave * np.sin(wave * height)
+        energy = 0.25 * height**2 - 0.5 * height + 0.01 * np.cos(wave * height)
+        self.results = {"energy": energy, "forces": forces, "stress": np.zeros(6)}
+
+
 def bad(potential: Potential, kind: type[Calculator]) -> MeteredCalculator:
     return MeteredCalculator(dataclasses.replace(potential, make_calculator=kind), with_d3=False)
 
@@ -293,6 +312,25 @@ def test_forces_that_become_nan_end_with_what_happened_and_keep_the_files(
     last = ase.io.read(tmp_path / "trajectory.traj", index=-1)
     assert 0 < last.positions[0, 2] < 0.5
     assert np.isfinite(last.get_forces()).all()
+
+
+def test_another_road_to_the_same_minimum_says_so_when_asked(
+    magnesia: Atoms, calculator: MeteredCalculator, tmp_path: Path
+) -> None:
+    parameters = OptimizationParameters(optimizer="ModelHessianLBFGS", fmax=0.01, verify_minimum=True)
+    result = optimization.run(magnesia, calculator, parameters, workdir=tmp_path)
+    assert result.same_minimum_as_published is True
+    assert result.metrics.force_evaluations > result.steps + 1
+    assert not any("another minimum" in warning for warning in result.warnings)
+
+
+def test_another_road_to_another_minimum_says_so_when_asked(sevennet: Potential, tmp_path: Path) -> None:
+    # LBFGS's first step stays in the well it starts from, the model Hessian's does not.
+    atoms = Atoms("Cu2", positions=[[0, 0, 0], [3, 3, 3]], cell=[6, 6, 8], pbc=True)
+    parameters = OptimizationParameters(optimizer="ModelHessianLBFGS", verify_minimum=True)
+    result = optimization.run(atoms, bad(sevennet, Washboard), parameters, workdir=tmp_path)
+    assert result.same_minimum_as_published is False
+    assert any("led to another minimum" in warning for warning in result.warnings)
 
 
 def test_the_published_protocol_overrules_and_says_so(
