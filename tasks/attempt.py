@@ -69,9 +69,11 @@ class Attempt:
             What the stage raised; `HostLostError` when the host died under it.
         """
         self.stage = stage.name
-        handle = await submit_stage(stage, self.request.gpu_id, *args, **kwargs)
+        scheduling = self._settings.scheduling
+        patience = scheduling.lost_after_seconds + scheduling.cancel_grace_seconds
+        handle = await submit_stage(stage, self.request.gpu_id, patience, *args, **kwargs)
         try:
-            await handle.wait()
+            await handle.wait_on_a_host(patience)
         except asyncio.CancelledError:
             await self._leave(handle)
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import dask
@@ -23,6 +24,12 @@ from prefect_dask.task_runners import PrefectDaskFuture
 from mofsim_settings import load_settings
 from tasks.failures import HostLostError
 from tasks.host import this_host
+
+LOOK_SECONDS = 5.0
+"""How often a stage that takes long is looked for on the hosts."""
+RETRY_SECONDS = 0.5
+ANSWER_SECONDS = 10.0
+"""Longest wait for the scheduler's answer: a frozen one must not hold a flow up."""
 
 _connecting = threading.Lock()
 
@@ -108,6 +115,25 @@ class StageHandle:
         """Wait for the end of the stage, whatever it is, without blocking the loop."""
         await self._done.wait()
 
+    async def wait_on_a_host(self, patience_seconds: float) -> None:
+        """Wait for the end of the stage, but not for ever when no host takes it or one has lost it.
+
+        Raises
+        ------
+        HostLostError
+            When no host has had the stage for `patience_seconds`.
+        """
+        seen_at = self._loop.time()
+        while not self._done.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._done.wait()
+            if await self.is_on_a_host():
+                seen_at = self._loop.time()
+            elif self._loop.time() - seen_at > patience_seconds and not self._done.is_set():
+                await self.forget()
+                raise HostLostError("No GPU host takes the stage.")
+
     async def result(self) -> Any:
         """What the finished stage returned.
 
@@ -129,14 +155,17 @@ class StageHandle:
     async def is_on_a_host(self) -> bool:
         """Whether a Dask worker has taken the stage, as far as the scheduler knows."""
         try:
-            processing = await asyncio.to_thread(stage_client().processing)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                processing = await asyncio.to_thread(lambda: stage_client().processing())
         except (OSError, TimeoutError, HostLostError):
             return True
         return any(self._future.wrapped_future.key in keys for keys in processing.values())
 
     async def forget(self) -> None:
         """Take the stage back: what is forgotten is neither begun nor begun again elsewhere."""
-        await asyncio.to_thread(self._future.wrapped_future.cancel)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asyncio.to_thread(self._future.wrapped_future.cancel)
 
     def _read(self) -> Any:
         # Dask's own errors are caught here, in the thread: some derive from CancelledError, which
@@ -168,13 +197,33 @@ def _submit(stage: Task[..., Any], gpu_id: int, parameters: tuple[Any, ...]) -> 
         return stage.submit(*parameters)
 
 
-async def submit_stage(stage: Task[..., Any], gpu_id: int, *parameters: Any) -> StageHandle:
+async def submit_stage(
+    stage: Task[..., Any], gpu_id: int, patience_seconds: float, *parameters: Any
+) -> StageHandle:
     """Give a stage to the host of a GPU.
 
     Raises
     ------
     HostLostError
-        When the scheduler cannot be reached.
+        When the scheduler cannot be reached for `patience_seconds`.
     """
-    # Submitting may connect, and serializes the call: both would stall the other flows' loop.
-    return StageHandle(await asyncio.to_thread(_submit, stage, gpu_id, parameters))
+    deadline = asyncio.get_running_loop().time() + patience_seconds
+    while True:
+        # Submitting may connect, and serializes the call: both would stall the other flows' loop.
+        submitting = asyncio.create_task(asyncio.to_thread(_submit, stage, gpu_id, parameters))
+        try:
+            return StageHandle(await asyncio.shield(submitting))
+        except asyncio.CancelledError:
+            # The thread cannot be stopped: what it still submits is for nobody.
+            submitting.add_done_callback(_take_back)
+            raise
+        except HostLostError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def _take_back(submitting: asyncio.Task[PrefectDaskFuture[Any]]) -> None:
+    if not submitting.cancelled() and submitting.exception() is None:
+        future = submitting.result().wrapped_future
+        threading.Thread(target=future.cancel, daemon=True).start()

@@ -79,7 +79,9 @@ def _silence(settings: Settings, subject: str, age: float, listening: float, **d
 def _device_readings(gpu_id: int, slot: GpuSlot | None) -> Iterator[Reading]:
     report = slot.report if slot is not None else {}
     subject = f"GPU {gpu_id}"
-    lost = None if slot is None else float(not report.get("ok"))
+    # A host that starts, or has lost its scheduler, is not usable yet, but its GPU is not lost.
+    known = slot is not None and (report.get("ok") or report.get("connected", True))
+    lost = float(not report.get("ok")) if known else None
     yield Reading("gpu_lost", subject, lost, {"gpu_id": gpu_id, "error": report.get("error")})
     free, total = report.get("memory_free_MB"), report.get("memory_total_MB")
     details = {

@@ -7,7 +7,9 @@ import queue
 import socket
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +38,27 @@ class Control:
         Tells this start of the host from all others.
     dask_address
         Where the slot's Dask worker listens.
+    connected
+        Whether the worker is known to the scheduler: only then can a stage reach the slot.
     pulses
         Folder of pulse files.
     """
 
-    def __init__(self, host: Host, sensor: Sensor, *, boot_id: str, dask_address: str, pulses: Path) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sensor: Sensor,
+        *,
+        boot_id: str,
+        dask_address: str,
+        connected: Callable[[], bool],
+        pulses: Path,
+    ) -> None:
         self._host = host
         self._sensor = sensor
         self._boot_id = boot_id
         self._dask_address = dask_address
+        self._connected = connected
         self._pulse = Pulse.of_this_process(host.gpu_id, "worker")
         self._pulses = pulses
         self._ended = threading.Event()
@@ -59,7 +73,10 @@ class Control:
             self._wanted.put({"command_id": None, "action": "load", "model": model})
 
     def stop(self) -> None:
+        """End, and tell that nothing can be computed here any more."""
         self._ended.set()
+        with suppress(*Unavailable):
+            self._host.database.slot_report(self._host.gpu_id, self._boot_id, self._document())
 
     def _beat(self) -> None:
         # A thread of its own: it must tell a frozen process from one whose database is away.
@@ -88,13 +105,18 @@ class Control:
 
     def _document(self) -> dict[str, Any]:
         current = self._host.current
+        connected = self._connected() and not self._ended.is_set()
+        reading = self._sensor.read()
+        if reading.ok and not connected:
+            reading = replace(reading, ok=False, error="The Dask scheduler does not know the host.")
         return {
-            **asdict(self._sensor.read()),
+            **asdict(reading),
             "host": socket.gethostname(),
             "pid": self._pulse.pid,
             "warm_models": list(self._host.warm_models),
             "current": None if current is None else {"task_id": current.task_id, "attempt": current.attempt},
             "dask_address": self._dask_address,
+            "connected": connected,
         }
 
     def _obey(self) -> None:

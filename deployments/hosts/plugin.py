@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from uuid import uuid4
 
-from distributed import WorkerPlugin
+from distributed import Status, WorkerPlugin
 from prefect.context import SyncClientContext
 
 from deployments.hosts.control import Control
@@ -60,12 +61,17 @@ class HostPlugin(WorkerPlugin):
             sensor,
             boot_id=uuid4().hex,
             dask_address=worker.address,
+            connected=lambda: worker.status is Status.running,
             pulses=settings.run_dir / "hosts",
         )
         self.control.start()
 
     def teardown(self, worker: Any) -> None:
         self.control.stop()
+        if self.host.current is not None:
+            # Dask would wait for a stage whose result nobody can receive any more, for as long as it
+            # computes or half a minute; the slot's next worker waits for this one's end.
+            os._exit(1)
         self.host.database.close()
 
     def _sensor(self, settings: Settings, device: Device) -> Sensor:
