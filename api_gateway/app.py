@@ -31,6 +31,7 @@ from api_gateway.paging import Counts
 from api_gateway.scheduling.engine import Engine
 from api_gateway.scheduling.service import QueueService
 from api_gateway.services import Services
+from api_gateway.simulation.endpoints import router as simulation
 from api_gateway.storage.endpoints import router as storage
 from api_gateway.structures.endpoints import router as structures
 from api_gateway.structures.storage import StructureStorage
@@ -108,13 +109,15 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=gateway.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
     api = APIRouter(prefix=PREFIX)
     for router in (tasks, webhooks, structures, custom_models, models, files, system, alerts, storage):
         api.include_router(router)
+    if settings.compute.simulated:
+        api.include_router(simulation)
     app.include_router(api)
     documentation.install(app)
     app.include_router(metrics(services))

@@ -87,6 +87,10 @@ class ReportDatabase:
             self._value("SELECT slot_report(%s, %s, %s)", gpu_id, boot_id, Jsonb(report)),
         )
 
+    def slot_simulation(self, gpu_id: int) -> dict[str, Any] | None:
+        """What a simulated GPU's sensor was made to show; None: nothing."""
+        return cast(dict[str, Any] | None, self._value("SELECT slot_simulation(%s)", gpu_id))
+
     def command_done(self, command_id: str, error: dict[str, Any] | None) -> None:
         """Close a command; `error` None on success."""
         self._value("SELECT slot_command_done(%s, %s)", command_id, None if error is None else Jsonb(error))

@@ -10,7 +10,7 @@ from distributed import Status, WorkerPlugin
 from prefect.context import SyncClientContext
 
 from deployments.hosts.control import Control
-from deployments.hosts.sensors import CpuSensor, NvmlSensor, Sensor, SimulatedSensor, simulation_file
+from deployments.hosts.sensors import CpuSensor, NvmlSensor, Sensor, SimulatedSensor
 from mof_benchmark.calculators.cache import ModelCache
 from mofsim_logs import log_to_files
 from mofsim_settings import Settings, load_settings
@@ -40,8 +40,8 @@ class HostPlugin(WorkerPlugin):
         settings = load_settings()
         log_files = log_to_files(settings.log_dir, gpu_id=self._gpu_id)
         device = choose_device(settings)
-        sensor = self._sensor(settings, device)
         database = ReportDatabase(settings.database.url.get_secret_value(), connections=3)
+        sensor = self._sensor(settings, device, database)
         self.host = Host(
             gpu_id=self._gpu_id,
             settings=settings,
@@ -74,9 +74,9 @@ class HostPlugin(WorkerPlugin):
             os._exit(1)
         self.host.database.close()
 
-    def _sensor(self, settings: Settings, device: Device) -> Sensor:
+    def _sensor(self, settings: Settings, device: Device, database: ReportDatabase) -> Sensor:
         if settings.compute.simulated:
-            return SimulatedSensor(simulation_file(settings.run_dir, self._gpu_id), self._gpu_id)
+            return SimulatedSensor(lambda: database.slot_simulation(self._gpu_id), self._gpu_id)
         return NvmlSensor(self._nvml_device) if device == "cuda" else CpuSensor()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 import pynvml
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.database import Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def _if_known(ask: Any) -> float | None:
 
 
 class Simulation(BaseModel):
-    """What a simulated GPU shows; lies as JSON in the run folder and may be changed at any time."""
+    """What a simulated GPU shows; may be changed at any time over REST."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -123,24 +125,27 @@ class Simulation(BaseModel):
     driver_error: str | None = None
 
 
-def simulation_file(run_dir: Path, gpu_id: int) -> Path:
-    """Where the simulation of a slot is set."""
-    return run_dir / "hosts" / f"simulated-{gpu_id}.json"
-
-
 class SimulatedSensor:
-    """A GPU that is not there, for trying scheduling and alerts without one."""
+    """A GPU that is not there, for trying scheduling and alerts without one.
 
-    def __init__(self, file: Path, gpu_id: int) -> None:
-        self._file = file
+    Parameters
+    ----------
+    look_up
+        What was set to be shown, in the shape of `Simulation`; None: nothing.
+    """
+
+    def __init__(self, look_up: Callable[[], dict[str, Any] | None], gpu_id: int) -> None:
+        self._look_up = look_up
         self._name = f"Simulated GPU {gpu_id}"
+        self._shown: dict[str, Any] = {}
 
     def read(self) -> Reading:
+        # A device shows what it does whether or not the database is there.
+        with suppress(*Unavailable):
+            self._shown = self._look_up() or {}
         try:
-            shown = Simulation.model_validate(json.loads(self._file.read_text()))
-        except FileNotFoundError:
-            shown = Simulation()
-        except (OSError, ValueError, ValidationError) as error:
+            shown = Simulation.model_validate(self._shown)
+        except ValidationError as error:
             return Reading(device=self._name, simulated=True, ok=False, error=f"simulation: {error}")
         if shown.lost or shown.driver_error:
             error_text = shown.driver_error or "GPU is lost"

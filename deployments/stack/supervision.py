@@ -184,6 +184,14 @@ def stop_part(home: Path, name: str) -> None:
         return
 
 
+def start_part(home: Path, name: str) -> None:
+    """Start a part that was stopped (all its processes), without waiting for it."""
+    try:
+        _client(home).supervisor.startProcessGroup(name, False)
+    except (OSError, xmlrpc.client.Error):
+        return
+
+
 def shut_down(home: Path) -> None:
     """Ask Supervisor to stop all parts in their order and to leave."""
     try:

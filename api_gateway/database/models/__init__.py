@@ -3,7 +3,7 @@
 from api_gateway.database.models.access import ApiKey, AuditLine, IdempotencyKey, RateBucket
 from api_gateway.database.models.alerts import Alert, GatewayProcess
 from api_gateway.database.models.base import Base
-from api_gateway.database.models.slots import GpuSlot, PoolWorker, SlotAction, SlotCommand
+from api_gateway.database.models.slots import GpuSlot, PoolWorker, SimulatedGpu, SlotAction, SlotCommand
 from api_gateway.database.models.storage import CustomModel, CustomModelStatus, File, Structure
 from api_gateway.database.models.tasks import (
     ENDED,
@@ -43,6 +43,7 @@ __all__ = [
     "PoolWorker",
     "Priority",
     "RateBucket",
+    "SimulatedGpu",
     "SlotAction",
     "SlotCommand",
     "StopReason",

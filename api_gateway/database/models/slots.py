@@ -53,6 +53,15 @@ class SlotCommand(Base):
     error: Mapped[Json | None]
 
 
+class SimulatedGpu(Base):
+    """What the sensor of a simulated GPU shows, where somebody set it."""
+
+    __tablename__ = "simulated_gpus"
+
+    gpu_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    simulation: Mapped[Json]
+
+
 class PoolWorker(Base):
     """The pool worker of a machine, for as long as it has not left in good order."""
 

@@ -19,19 +19,19 @@ GPU = 1
 
 
 def raise_gpu_lost(world: Watched) -> None:
-    world.hosts.show(GPU, lost=True)
+    world.show(GPU, lost=True)
 
 
 def raise_gpu_memory_low(world: Watched) -> None:
-    world.hosts.show(GPU, memory_free_MB=1_200, memory_total_MB=24_000)
+    world.show(GPU, memory_free_MB=1_200, memory_total_MB=24_000)
 
 
 def raise_gpu_temperature_high(world: Watched) -> None:
-    world.hosts.show(GPU, temperature_C=86)
+    world.show(GPU, temperature_C=86)
 
 
 def well(world: Watched) -> None:
-    world.hosts.show(GPU)
+    world.show(GPU)
 
 
 def raise_queue_backlog(world: Watched) -> None:
@@ -166,7 +166,7 @@ def test_a_rule_is_muted_by_pausing_its_automation_and_heard_again(world: Watche
         }
         assert rules[kind]["muted"] is True
         assert rules["gpu_lost"]["muted"] is False
-        world.hosts.show(GPU, temperature_C=95)
+        world.show(GPU, temperature_C=95)
         emitted(world, "mofsim.gpu.temperature-high", times=2)
         assert world.active(kind) == []
         assert len(world.told(kind)) == before

@@ -82,11 +82,11 @@ def test_the_absence_of_prefect_is_an_alert_that_prefect_need_not_tell(world: Wa
 
 def test_the_monitor_stores_alerts_itself_and_warnings_go_out_together(world: Watched) -> None:
     world.disk["free"] = 3.0
-    world.hosts.show(0, temperature_C=91)
+    world.show(0, temperature_C=91)
     wait_for(lambda: world.told("disk_space_low") and world.told("gpu_temperature_high"), "both alerts")
     assert world.active("disk_space_low")[0]["via"] == "monitor"
     world.disk["free"] = 500.0
-    world.hosts.show(0, temperature_C=40)
+    world.show(0, temperature_C=40)
     wait_for(lambda: not world.active("disk_space_low") and not world.active("gpu_temperature_high"), "ends")
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -17,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from api_gateway.auth.credentials import Scope
 from deployments.automations import ensure_automations
-from deployments.hosts.sensors import SimulatedSensor, simulation_file
+from deployments.hosts.sensors import SimulatedSensor
 from mof_benchmark.identifiers import new_id
 from mofsim_settings import Settings
 from tests.api_gateway.tasks_for_tests import Sql, slot_document
@@ -56,17 +57,9 @@ class Hosts:
             self._ended.set()
             thread.join(20)
 
-    def show(self, gpu_id: int, **simulation: Any) -> None:
-        """Set what the sensor of a GPU shows."""
-        file = simulation_file(self.settings.run_dir, gpu_id)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(simulation))
-        partial.replace(file)
-
     def _report(self) -> None:
         sensors = {
-            gpu: SimulatedSensor(simulation_file(self.settings.run_dir, gpu), gpu)
+            gpu: SimulatedSensor(partial(self.sql.call, "slot_simulation", gpu), gpu)
             for gpu in range(self.settings.compute.slots)
         }
         while not self._ended.wait(0.3):
@@ -90,6 +83,11 @@ class Watched:
     @property
     def client(self) -> httpx.Client:
         return self.gateway.client()
+
+    def show(self, gpu_id: int, **simulation: Any) -> None:
+        """Set what the sensor of a GPU shows."""
+        answer = self.client.put(f"/system/gpus/{gpu_id}/simulation", json=simulation)
+        assert answer.status_code == 200, answer.text
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         """Notifications of a rule so far, those inside summaries included."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any
 
-from deployments.hosts.sensors import CpuSensor, NvmlSensor, SimulatedSensor, Simulation, simulation_file
+import psycopg
 
-
-def simulate(tmp_path: Path, **values: object) -> SimulatedSensor:
-    file = simulation_file(tmp_path, 3)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(values))
-    return SimulatedSensor(file, 3)
+from api_gateway.simulation.schemas import Simulation as Shown
+from deployments.hosts.sensors import CpuSensor, NvmlSensor, SimulatedSensor, Simulation
 
 
 def test_the_cpu_has_memory_and_no_temperature() -> None:
@@ -22,25 +17,42 @@ def test_the_cpu_has_memory_and_no_temperature() -> None:
     assert reading.temperature_C is None
 
 
-def test_a_simulated_gpu_shows_what_is_set_at_once(tmp_path: Path) -> None:
-    sensor = simulate(tmp_path, temperature_C=91.0, memory_free_MB=10.0)
+def test_a_simulated_gpu_shows_what_is_set_at_once() -> None:
+    shown: dict[str, Any] = {"temperature_C": 91.0, "memory_free_MB": 10.0}
+    sensor = SimulatedSensor(lambda: shown, 3)
     assert sensor.read().temperature_C == 91.0
-    simulate(tmp_path, temperature_C=50.0)
+    shown = {"temperature_C": 50.0}
     reading = sensor.read()
     assert (reading.temperature_C, reading.memory_free_MB) == (50.0, Simulation().memory_free_MB)
     assert reading.simulated
 
 
-def test_a_simulated_gpu_can_be_lost_or_fail(tmp_path: Path) -> None:
-    assert simulate(tmp_path, lost=True).read().error == "GPU is lost"
-    reading = simulate(tmp_path, driver_error="Xid 79").read()
+def test_a_simulated_gpu_can_be_lost_or_fail() -> None:
+    assert SimulatedSensor(lambda: {"lost": True}, 3).read().error == "GPU is lost"
+    reading = SimulatedSensor(lambda: {"driver_error": "Xid 79"}, 3).read()
     assert (reading.ok, reading.error) == (False, "Xid 79")
 
 
-def test_a_broken_simulation_says_so_instead_of_pretending(tmp_path: Path) -> None:
-    reading = simulate(tmp_path, temprature_C=91.0).read()
+def test_a_broken_simulation_says_so_instead_of_pretending() -> None:
+    reading = SimulatedSensor(lambda: {"temprature_C": 91.0}, 3).read()
     assert not reading.ok
     assert "temprature_C" in (reading.error or "")
+
+
+def test_a_simulated_gpu_stays_as_it_is_while_the_database_is_away() -> None:
+    answers: list[Any] = [{"temperature_C": 91.0}]
+
+    def look_up() -> dict[str, Any]:
+        if not answers:
+            raise psycopg.OperationalError("away")
+        return dict(answers.pop())
+
+    sensor = SimulatedSensor(look_up, 3)
+    assert [sensor.read().temperature_C, sensor.read().temperature_C] == [91.0, 91.0]
+
+
+def test_hosts_read_what_the_gateway_lets_one_set() -> None:
+    assert Shown(temperature_C=91.0).model_dump() == Simulation(temperature_C=91.0).model_dump()
 
 
 def test_a_gpu_that_is_not_there_is_reported_as_such() -> None:

@@ -1,0 +1,1 @@
+"""Sensors of simulated GPUs, set over REST: there only with `compute.simulated`."""
