@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from distributed import get_worker
-from prefect.context import SyncClientContext
 
 from mof_benchmark.calculators.cache import ModelCache, release_memory
 from mof_benchmark.calculators.contract import Potential
@@ -17,6 +16,10 @@ from mof_benchmark.schemas import CalculationRequest
 from mofsim_logs import LogFiles
 from mofsim_settings import Settings
 from tasks.database import ReportDatabase
+
+if TYPE_CHECKING:
+    # A nanny, which only names the plugin, need not load Prefect.
+    from prefect.context import SyncClientContext
 
 PLUGIN_NAME = "mofsim-host"
 """Name of the Dask worker plugin that holds the host."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import Any
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from distributed import Status, WorkerPlugin
-from prefect.context import SyncClientContext
 
 from deployments.hosts.control import Control
 from deployments.hosts.sensors import CpuSensor, NvmlSensor, Sensor, SimulatedSensor
@@ -17,6 +19,13 @@ from mofsim_settings import Settings, load_settings
 from tasks.database import ReportDatabase
 from tasks.host import PLUGIN_NAME, Device, Host
 from tasks.models import ModelCards
+
+if TYPE_CHECKING:
+    from prefect.context import SyncClientContext
+
+
+PR_SET_PDEATHSIG = 1
+"""Of `prctl(2)`, which Python does not know."""
 
 
 class HostPlugin(WorkerPlugin):
@@ -37,6 +46,7 @@ class HostPlugin(WorkerPlugin):
         self._nvml_device = nvml_device
 
     def setup(self, worker: Any) -> None:
+        _end_with_parent()
         settings = load_settings()
         log_files = log_to_files(settings.log_dir, gpu_id=self._gpu_id)
         device = choose_device(settings)
@@ -80,8 +90,20 @@ class HostPlugin(WorkerPlugin):
         return NvmlSensor(self._nvml_device) if device == "cuda" else CpuSensor()
 
 
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when the one that it was forked from dies.
+
+    The nanny learns of its worker through that one: it would start a second worker beside this.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def open_prefect_client() -> SyncClientContext:
     """A client of Prefect that stays open however often the context is entered and left."""
+    # Not above: the nanny loads this module too, and would load Prefect for nothing.
+    from prefect.context import SyncClientContext
+
     context = SyncClientContext()
     context.client.__enter__()
     return context
