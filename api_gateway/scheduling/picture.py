@@ -25,7 +25,7 @@ _SLOTS = text("""
     SELECT s.gpu_id, s.report,
         s.kill_requested_at IS NULL
             AND coalesce((s.report ->> 'ok')::boolean, false)
-            AND s.reported_at > clock_timestamp() - make_interval(secs => :lost_after_seconds) AS alive,
+            AND s.reported_at > clock_timestamp() - make_interval(secs => :silent_seconds) AS alive,
         extract(epoch FROM clock_timestamp() - coalesce(
             (SELECT max(a.released_at) FROM task_attempts a WHERE a.gpu_id = s.gpu_id), s.booted_at
         ))::float8 AS idle_seconds
@@ -100,7 +100,9 @@ async def _slots(session: AsyncSession, settings: Settings) -> list[Slot]:
                 running=row.running, remaining_seconds=_remaining(row.median_seconds, row.elapsed_seconds)
             )
         )
-    found = await session.execute(_SLOTS, {"lost_after_seconds": settings.scheduling.lost_after_seconds})
+    # Long before a silent host counts as lost it gets nothing new: it may be on its way back.
+    silent_seconds = settings.scheduling.lost_after_seconds / 3
+    found = await session.execute(_SLOTS, {"silent_seconds": silent_seconds})
     return [
         Slot(
             gpu_id=row.gpu_id,

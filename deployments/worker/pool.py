@@ -151,8 +151,9 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
     async def _run_and_release(self, flow_run: FlowRun) -> None:
         try:
-            if await self._claim(flow_run):
-                await self.run(flow_run)
+            async with self.active[flow_run.id].kept_alive():
+                if await self._claim(flow_run):
+                    await self.run(flow_run)
         except Abort as error:
             # The server has another state for the run, such as Cancelled: that one holds.
             _log.info("Run %s was not ours to run: %s", flow_run.name, error)

@@ -1,9 +1,11 @@
-"""One flow run in this process: driven, kept alive, stopped at most once."""
+"""One flow run in this process: kept alive, driven, stopped at most once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,15 +49,20 @@ class ActiveRun:
         )
         # The engine is a task of its own, so that it can be cancelled without this one.
         self._task = asyncio.create_task(self._engine.drive(), name=f"flow run {self.key}")
-        heartbeat = asyncio.create_task(self._heartbeat())
         if self.stop_reason is not None:
             self._task.cancel()
-        try:
-            await asyncio.wait([self._task])
-        finally:
-            heartbeat.cancel()
+        await asyncio.wait([self._task])
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             raise error
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        """Tell the database that this process has the run, also while Prefect is away before its start."""
+        heartbeat = asyncio.create_task(self._heartbeat())
+        try:
+            yield
+        finally:
+            heartbeat.cancel()
 
     def stop(self, reason: str, *, crash: bool = False) -> None:
         """Ask the run to end, once: a second cancellation would cut short the first one's work.
