@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from mofsim_client import (
     APIError,
@@ -13,6 +14,7 @@ from mofsim_client import (
     TaskCancelledError,
     TaskInfo,
     TaskStatus,
+    TaskTimeoutError,
     UnsupportedElementError,
     UnsupportedFormatError,
 )
@@ -21,6 +23,7 @@ from mofsim_client.requests import SinglePoint
 from mof_benchmark.calculators.loading import load_potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.structures import builtin
+from mofsim_settings import load_settings
 from tests.stack.running import Home
 from tests.stack.waiting import PATIENCE_SECONDS, wait_for, wait_until_running
 
@@ -80,6 +83,33 @@ def test_a_running_task_is_cancelled_within_five_seconds_and_its_host_stays_warm
     assert [home.pid_of("host-0"), home.pid_of("host-1")] == hosts
     gpu = next(gpu for gpu in client.list_gpus() if gpu["gpu_id"] == task.info.gpu_id)
     assert MODEL in gpu["warm_models"]
+    wait_for(lambda: all(gpu["current"] is None for gpu in client.list_gpus()), "idle slots")
+
+
+def test_a_run_cancelled_in_prefects_ui_cancels_its_task(client: MOFSimClient, home: Home) -> None:
+    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-6, max_steps=2000)
+    wait_until_running(task)
+    settings = load_settings(home.folder)
+    name = {"name": {"any_": [f"{task.id}:{task.info.attempt}"]}}
+    with httpx.Client(base_url=settings.prefect.api_url, timeout=60) as prefect:
+        (run,) = prefect.post("/flow_runs/filter", json={"flow_runs": name}).json()
+        state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        prefect.post(f"/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+
+    with pytest.raises(TaskCancelledError):
+        task.wait(timeout=PATIENCE_SECONDS)
+
+
+def test_a_task_whose_time_is_up_ends_timeout_and_its_files_stay(client: MOFSimClient, home: Home) -> None:
+    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-6, max_steps=5000, timeout=15)
+
+    with pytest.raises(TaskTimeoutError) as ended:
+        task.wait(timeout=PATIENCE_SECONDS)
+
+    assert ended.value.code == 50002
+    assert task.refresh().status is TaskStatus.TIMEOUT
+    folder = home.folder / "storage" / "results" / task.id / str(task.info.attempt)
+    wait_for(lambda: (folder / "trajectory.traj").exists(), "the trajectory up to then")
     wait_for(lambda: all(gpu["current"] is None for gpu in client.list_gpus()), "idle slots")
 
 

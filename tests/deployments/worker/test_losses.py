@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import psutil
 from ase.build import bulk
 
 from tests.deployments.worker.test_stopping import begin_long_run
@@ -56,4 +57,25 @@ def test_a_killed_scheduler_fails_the_run_transiently_and_the_slot_comes_back(ex
     execution.start_scheduler()
     assert execution.end_of(request)["state"]["type"] == "FAILED"
     assert execution.error(request)["transient"] is True
+    assert_the_slot_works(execution)
+
+
+def test_a_run_that_begins_while_the_scheduler_is_away_waits_for_it_and_for_the_host(
+    execution: Execution,
+) -> None:
+    execution.processes["scheduler"].kill()
+    execution.end("scheduler")
+    wait_until(lambda: not execution.slot()["ok"], 60, "a slot that no stage can reach")
+    request = execution.submit(SALT)
+    wait_until(lambda: execution.state(request) == "RUNNING", 60, "the run's start")
+    execution.start_scheduler()
+    assert execution.end_of(request, START_SECONDS)["state"]["type"] == "COMPLETED"
+    wait_until(lambda: execution.slot()["ok"], START_SECONDS, "the slot well again")
+
+
+def test_a_host_dies_with_the_process_it_was_forked_from(execution: Execution) -> None:
+    pid = execution.slot()["pid"]
+    psutil.Process(pid).parent().kill()
+    wait_until(lambda: not psutil.pid_exists(pid), 30, "the host's end")
+    wait_until(lambda: execution.host_is_up(other_than=pid), START_SECONDS, "the host's return")
     assert_the_slot_works(execution)
