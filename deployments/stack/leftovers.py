@@ -11,6 +11,10 @@ from deployments.stack import postgres
 from deployments.stack.parts import MARKER
 
 
+KILLED_SECONDS = 5.0
+"""Longest wait for the kernel to clear killed processes away."""
+
+
 def find(home: Path) -> list[psutil.Process]:
     """Every process of the stack in `home`, its supervisor included."""
     data = str(postgres.data_folder(home))
@@ -39,7 +43,7 @@ def stop(home: Path, patience_seconds: float = 5.0) -> int:
     # A nanny may have started another worker meanwhile.
     for process in {*stubborn, *others(home)}:
         _signal(process, "kill")
-    psutil.wait_procs(others(home), timeout=patience_seconds)
+    psutil.wait_procs(others(home), timeout=KILLED_SECONDS)
     return len(found)
 
 

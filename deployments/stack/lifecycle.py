@@ -21,6 +21,7 @@ from mofsim_settings import Settings, load_settings
 START_SECONDS = 300.0
 """Longest start: a slow disk and one busy core."""
 POLL_SECONDS = 0.25
+REPAIR_PATIENCE_SECONDS = 1.0
 LOCK_SECONDS = 30.0
 """How long `down` waits for a start or a repair that is under way."""
 
@@ -156,7 +157,9 @@ def restart_supervisor() -> None:
     with locked(settings.home, patience_seconds=LOCK_SECONDS):
         if not stack_file(settings.home).exists() or supervision.running_pid(settings.home) is not None:
             return
-        leftovers.stop(settings.home)
+        # No longer than what ends at all needs: a pool worker would wait for its tasks, PostgreSQL
+        # for its clients, and both are made to be killed.
+        leftovers.stop(settings.home, patience_seconds=REPAIR_PATIENCE_SECONDS)
         supervision.start(settings)
 
 
