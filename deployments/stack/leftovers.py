@@ -10,7 +10,6 @@ import psutil
 from deployments.stack import postgres
 from deployments.stack.parts import MARKER
 
-
 KILLED_SECONDS = 5.0
 """Longest wait for the kernel to clear killed processes away."""
 
