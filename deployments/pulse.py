@@ -46,10 +46,11 @@ class Pulse:
         partial.replace(self.file(folder))
 
     def process(self) -> psutil.Process | None:
-        """The process, if it is still there."""
+        """The process, if it still lives: one that only waits to be buried does not."""
         try:
             process = psutil.Process(self.pid)
-            return process if abs(process.create_time() - self.started) < 1.0 else None
+            mine = abs(process.create_time() - self.started) < 1.0
+            return process if mine and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
 

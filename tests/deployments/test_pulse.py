@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from deployments.pulse import Pulse, read_pulses
 
@@ -31,3 +36,11 @@ def test_a_silent_process_grows_old(tmp_path: Path) -> None:
     os.utime(pulse.file(tmp_path), (0, 0))
     ((_, age_seconds),) = read_pulses(tmp_path)
     assert age_seconds > 1e9
+
+
+def test_a_process_that_died_and_was_not_buried_yet_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pulse = Pulse(0, "worker", dead.pid, psutil.Process(dead.pid).create_time())
+        while psutil.Process(dead.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert pulse.process() is None
