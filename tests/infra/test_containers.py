@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +17,13 @@ from pydantic import TypeAdapter
 from deployments.cli.app import app
 from deployments.stack.parts import SINGLE_PARTS
 from mofsim_settings import Settings
+from tests.infra.image import ROOT, copied, stages
 
-INFRA = Path(__file__).resolve().parents[2] / "infra"
+INFRA = ROOT / "infra"
 DOCKER = INFRA / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("mofsim/")}
-
-
-def stages() -> dict[str, list[str]]:
-    """Lines of the Dockerfile by stage."""
-    found: dict[str, list[str]] = {}
-    for line in (DOCKER / "Dockerfile").read_text().splitlines():
-        match = re.fullmatch(r"FROM (\S+) AS (\S+)", line)
-        if match:
-            found[match[2]] = [line]
-        elif found:
-            list(found.values())[-1].append(line)
-    return found
 
 
 def test_every_part_that_can_run_alone_has_a_container_and_no_container_starts_anything_else() -> None:
@@ -71,9 +64,9 @@ def test_every_container_is_pinned_confined_and_knows_only_what_is_declared() ->
         for volume in service.get("volumes", ()):
             source, _, target = volume.partition(":")
             assert target.startswith("/"), name
-            if source == "./databases.sql":
-                assert (DOCKER / source).is_file()
-            elif not source.startswith("../"):
+            if source.startswith("."):
+                assert (DOCKER / source).exists(), source
+            else:
                 assert source in COMPOSE["volumes"], name
         # Only the proxy on the same machine reaches what is published.
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
@@ -110,18 +103,18 @@ def test_the_environment_of_a_container_is_one_that_the_settings_accept(
         assert not field or field in sections[section], variable
 
 
-def test_the_image_copies_every_folder_of_code_and_runs_as_nobody_in_particular() -> None:
-    base = stages()["base"]
-    copied = {
-        line.split()[1].rstrip("/") for line in base if line.startswith("COPY") and "/" in line.split()[1]
-    }
-    assert copied == {"mof_benchmark", "tasks", "flows", "deployments", "api_gateway", "sdk"}
+def test_the_image_copies_all_code_and_runs_as_nobody_in_particular() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    modules = {f"{name}.py" for name in project["py-modules"]}
+    packages = {name.rstrip("*") for name in project["packages"]["find"]["include"]}
+    assert modules == {path.name for path in ROOT.glob("*.py")}
+    assert copied() == modules | packages | {"sdk", "pyproject.toml", "prefect.yaml"}
     users = [line for lines in stages().values() for line in lines if line.startswith("USER")]
     assert users == ["USER 10001:10001"]
     for name in ("service", "compute"):
         assert any(line.startswith("HEALTHCHECK") for line in stages()[name])
     kept_out = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
-    assert {f"!{name}" for name in copied} <= set(kept_out)
+    assert {f"!{name}" for name in copied()} <= set(kept_out)
     assert "*" in kept_out
 
 
@@ -144,3 +137,56 @@ def test_the_override_for_the_cpu_changes_only_services_that_exist() -> None:
     for name in ("worker", "host-0", "host-1"):
         assert override["services"][name]["environment"]["MOFSIM_COMPUTE__DEVICE"] == "cpu"
         assert override["services"][name]["image"] == "mofsim/service:0.1.0"
+
+
+def compose(*words: str) -> str:
+    """What Docker Compose itself makes of the files; no engine is needed for that."""
+    version = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    if version.returncode != 0:
+        pytest.skip("docker compose (version 2) is not installed")
+    done = subprocess.run(
+        ["docker", "compose", *words, "config", "--format", "json"],
+        cwd=DOCKER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "level=warning" not in done.stderr, done.stderr
+    return done.stdout
+
+
+needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="docker's client is not installed")
+
+
+@needs_docker
+def test_docker_compose_accepts_the_file_and_resolves_it_as_the_tests_read_it() -> None:
+    resolved = json.loads(compose("--file", "compose.yaml"))["services"]
+    assert set(resolved) == set(SERVICES)
+    for name in OURS:
+        assert resolved[name]["command"] == OURS[name]["command"]
+        assert resolved[name]["environment"] == {
+            # Compose itself fills in what `${…}` stands for.
+            variable: value if "$" not in str(value) else resolved[name]["environment"][variable]
+            for variable, value in OURS[name]["environment"].items()
+        }
+
+
+@needs_docker
+def test_docker_compose_makes_two_cpu_slots_of_the_override() -> None:
+    resolved = json.loads(compose("--file", "compose.yaml", "--file", "compose.cpu.yaml"))["services"]
+    assert {name for name in resolved if name.startswith("host-")} == {"host-0", "host-1"}
+    for name in {"gateway", "worker", "host-0", "host-1"}:
+        environment = resolved[name]["environment"]
+        assert environment["MOFSIM_COMPUTE__SLOTS"] == "2"
+        assert environment["MOFSIM_COMPUTE__DEVICE"] == "cpu"
+        assert environment["MOFSIM_DASK__SCHEDULER_ADDRESS"] == "tcp://scheduler:8786"
+        assert resolved[name].get("deploy") is None
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+def test_a_linter_finds_nothing_in_the_dockerfile() -> None:
+    done = subprocess.run(
+        ["hadolint", str(DOCKER / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

@@ -186,10 +186,10 @@ def test_a_real_prometheus_scrapes_and_evaluates_the_rules(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = yaml.safe_load((INFRA / "prometheus" / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": "2s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(INFRA / "prometheus" / "rules.yml")]
     target = gateway.url.removeprefix("http://")
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (tmp_path / "targets.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
         [
@@ -204,8 +204,9 @@ def test_a_real_prometheus_scrapes_and_evaluates_the_rules(
         hot = ask_prometheus(port, 'mofsim_gpu_temperature_celsius{gpu="0"}')
         assert float(hot[0]["value"][1]) == 55
         assert ask_prometheus(port, "mofsim:queue_tasks")
+        url = f"http://127.0.0.1:{port}/api/v1/query"
         for _, expression in expressions():
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": expression})
+            answer = httpx.get(url, params={"query": expression}, timeout=PATIENCE_SECONDS)
             assert answer.json()["status"] == "success", expression
     finally:
         process.kill()
@@ -214,11 +215,13 @@ def test_a_real_prometheus_scrapes_and_evaluates_the_rules(
 
 def ask_prometheus(port: int, query: str) -> Any:
     """Ask until there is an answer."""
+    url = f"http://127.0.0.1:{port}/api/v1/query"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query})
-            if found := answer.json()["data"]["result"]:
+            answer = httpx.get(url, params={"query": query})
+            # It listens before it has opened its storage, and says 503 in plain words until then.
+            if answer.is_success and (found := answer.json()["data"]["result"]):
                 return found
         except httpx.TransportError:
             pass
