@@ -8,7 +8,9 @@ from typing import cast
 import psycopg
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import create_engine, text
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
 
 from api_gateway.database.address import sqlalchemy_url
 
@@ -18,21 +20,44 @@ _LOCK = 0x6D6F6673696D0001
 HERE = Path(__file__).parent
 
 
-def upgrade(url: str) -> None:
+class SchemaTooNewError(RuntimeError):
+    """A later version of mofsim has upgraded this database."""
+
+
+def upgrade(url: str, revision: str = "head") -> None:
     """Apply what is missing.
 
     Parameters
     ----------
     url
         `postgresql://…` as in the settings. The database must exist.
+    revision
+        How far; tests make databases of earlier versions by it.
+
+    Raises
+    ------
+    SchemaTooNewError
+        When this version does not know the database's schema; nothing is changed.
     """
     engine = create_engine(sqlalchemy_url(url))
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            command.upgrade(configuration(connection), "head")
+            config = configuration(connection)
+            _refuse_later_schema(connection, config)
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
+
+
+def _refuse_later_schema(connection: Connection, config: Config) -> None:
+    present = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if present is not None and present not in known:
+        raise SchemaTooNewError(
+            f"The database has schema {present}, which this version of mofsim does not know. "
+            "Install the version that made it, or restore the backup from before that upgrade."
+        )
 
 
 def configuration(connection: object) -> Config:
