@@ -101,6 +101,12 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
     return cast("Flow[..., Any]", getattr(import_module(module), name))
 
 
+def description_of(entrypoint: str) -> str:
+    """The first line of what a flow, or else its module, says of itself."""
+    text = inspect.getdoc(load_flow(entrypoint).fn) or import_module(entrypoint.rpartition(".")[0]).__doc__
+    return (text or "").partition("\n")[0]
+
+
 async def ensure(settings: Settings, client: PrefectClient) -> None:
     """Make the pools, queues, deployments and automations that are missing."""
     pools = {pool.name: pool for pool in await _all_pools(client)}
@@ -204,8 +210,8 @@ async def _make_deployment(client: PrefectClient, spec: DeploymentSpec) -> None:
         work_queue_name=spec.queue,
         entrypoint=spec.entrypoint,
         tags=[TAG],
-        description=inspect.getdoc(import_module(spec.entrypoint.rpartition(".")[0])),
-        parameter_openapi_schema=parameter_schema(flow).model_dump(),
+        description=description_of(spec.entrypoint),
+        parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
         enforce_parameter_schema=False,
         schedules=[DeploymentScheduleCreate(schedule=CronSchedule(cron=spec.cron, timezone="UTC"))]
         if spec.cron
