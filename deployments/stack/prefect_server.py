@@ -7,15 +7,18 @@ imports run meanwhile.
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from deployments.stack.waiting import wait_until_accepting
 from mofsim_settings import Settings, load_settings
 
 SECONDS_PER_DAY = 86_400
+_TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
 
 
 def server_environment(settings: Settings) -> dict[str, str]:
@@ -26,15 +29,16 @@ def server_environment(settings: Settings) -> dict[str, str]:
     mofsim does not use, never.
     """
     api = urlsplit(settings.prefect.api_url)
-    database = make_url(settings.database.url.get_secret_value()).set(
-        drivername="postgresql+asyncpg", database="prefect"
-    )
+    database, tls = asyncpg_address(make_url(settings.database.url.get_secret_value()))
     auth_string = settings.prefect.auth_string.get_secret_value()
     return {
+        **tls,
         **({"PREFECT_SERVER_API_AUTH_STRING": auth_string} if auth_string else {}),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.render_as_string(hide_password=False),
-        "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "10",
-        "PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW": "20",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.set(database="prefect").render_as_string(
+            hide_password=False
+        ),
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": str(settings.prefect.pool_size),
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW": str(2 * settings.prefect.pool_size),
         "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
         "PREFECT_SERVER_API_HOST": listen_host(settings),
         "PREFECT_SERVER_API_PORT": str(api.port or 80),
@@ -55,8 +59,35 @@ def server_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def asyncpg_address(url: URL) -> tuple[URL, dict[str, str]]:
+    """A database's address as Prefect's driver takes it, and what must be in its environment for that.
+
+    libpq's words for TLS are unknown to it in an address: the mode has another name, and the files are
+    looked for in the environment.
+    """
+    query = dict(url.query)
+    mode = {"ssl": query.pop("sslmode")} if "sslmode" in query else {}
+    files = {f"PG{name.upper()}": str(query.pop(name)) for name in _TLS_FILES if name in query}
+    return url.set(drivername="postgresql+asyncpg", query={**query, **mode}), files
+
+
 def listen_host(settings: Settings) -> str:
     return settings.prefect.listen_host or urlsplit(settings.prefect.api_url).hostname or "127.0.0.1"
+
+
+def let_schedules_insert_runs() -> None:
+    """Have SQLAlchemy 2.1 ignore a run's `state` in bulk inserts, as 2.0 did.
+
+    Prefect inserts the runs of a schedule with that key, which names no column; 2.1 asks such a property
+    how it is stored and fails. No scheduled run would ever appear.
+    (https://github.com/sqlalchemy/sqlalchemy/issues/12496)
+    """
+    from prefect.server.database.orm_models import FlowRun
+
+    def ignore(cls: type[FlowRun], mapping: MutableMapping[str, Any], value: object) -> None:
+        return None
+
+    vars(FlowRun)["state"].bulk_dml_setter = ignore
 
 
 def main() -> None:
@@ -65,6 +96,7 @@ def main() -> None:
     os.environ.update(server_environment(settings))
     from prefect.server.api.server import create_app
 
+    let_schedules_insert_runs()
     app = create_app(final=True)
     wait_until_accepting(settings.database.url.get_secret_value())
     api = urlsplit(settings.prefect.api_url)
