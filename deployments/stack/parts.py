@@ -57,8 +57,9 @@ def all_parts(settings: Settings, *, with_postgres: bool, with_prefect: bool, wi
 
 def postgres_server(settings: Settings) -> Part:
     port = urlsplit(settings.database.url.get_secret_value()).port or 5432
-    # Each host and attempt keeps a few connections; Prefect takes 30 and the gateway its pool.
-    connections = 100 + 4 * settings.compute.slots
+    # The pools at their fullest, a few connections of each host, and room for people and chores.
+    pools = 3 * settings.prefect.pool_size + 2 * settings.gateway.processes * settings.database.pool_size
+    connections = 50 + pools + 4 * settings.compute.slots
     return Part(
         name="postgres",
         command=postgres.server_command(settings.home, port, connections),

@@ -10,6 +10,7 @@ from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_LOGGING_TO_API_BATCH_SIZE
 
 from deployments.stack.parts import SINGLE_PARTS
 from mofsim_settings import Settings
@@ -38,15 +39,25 @@ def test_every_part_that_can_run_alone_has_a_unit() -> None:
     assert started == {f"mofsim-{part}": ["part", part] for part in SINGLE_PARTS if part != "host"}
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
-    # The paths of the installed program and of its user are not on this machine.
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The units with a program and a user that this machine has."""
     folder = tmp_path / "units"
     shutil.copytree(UNITS, folder)
     for path in folder.rglob("*.*"):
         if path.is_file():
             text = path.read_text().replace("/opt/mofsim/mofsim", "/bin/true").replace("=mofsim\n", "=root\n")
             path.write_text(text)
+    return folder
+
+
+@needs_systemd
+def test_systemd_accepts_every_unit(folder: Path) -> None:
     instance = folder / "mofsim-host@3.service"
     units = [str(path) for path in folder.glob("mofsim*") if path.is_file() and "@" not in path.name]
     done = subprocess.run(
@@ -59,6 +70,25 @@ def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
     complaints = [line for line in done.stderr.splitlines() if "mofsim" in line]
     assert complaints == []
     assert done.returncode == 0, done.stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", ["mofsim-gateway.service", "mofsim-host@.service", "mofsim-worker.service"])
+def test_systemd_finds_a_unit_s_process_well_confined(folder: Path, unit: str) -> None:
+    for path in folder.rglob("*.*"):
+        if path.is_file():
+            path.write_text(path.read_text().replace("=root\n", "=nobody\n"))
+    # Exposure from 0 to 10, here in tenths; systemd itself calls less than 2.5 good.
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", unit],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze judges only units that are loaded")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["mofsim.env", "second-machine.env"])
@@ -107,7 +137,8 @@ def test_nginx_accepts_the_proxy_s_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_proxy_lets_the_largest_upload_pass() -> None:
+def test_the_proxy_lets_the_largest_upload_and_batch_of_logs_pass() -> None:
     text = (INFRA / "nginx" / "mofsim.conf").read_text()
-    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", text)
-    assert int(megabytes) * 1024**2 > Settings().gateway.max_upload_bytes
+    gateway, prefect = re.findall(r"client_max_body_size (\d+)m;", text)
+    assert int(gateway) * 1024**2 > Settings().gateway.max_upload_bytes
+    assert int(prefect) * 1024**2 > PREFECT_LOGGING_TO_API_BATCH_SIZE.value()
