@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import ssl
 from pathlib import Path
 from typing import Literal
 
@@ -56,9 +57,21 @@ class PrefectSettings(Section):
     auth_string: SecretStr = Field(
         SecretStr(""), description="`user:password` that the server asks of everybody; empty: nothing."
     )
+    tls_ca_file: Path | None = Field(
+        None,
+        description="Certificate of the authority that signed the one of `api_url`, if no public one did.",
+    )
+    pool_size: int = Field(
+        10, ge=1, description="Connections our Prefect server keeps; twice as many more in a rush."
+    )
     keep_runs_days: int = Field(
         30, ge=1, description="Flow runs older than this leave Prefect's own database."
     )
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """How a client checks the server's certificate, as httpx takes it."""
+        return True if self.tls_ca_file is None else ssl.create_default_context(cafile=self.tls_ca_file)
 
 
 class DaskSettings(Section):

@@ -48,6 +48,8 @@ def access_environment(settings: Settings) -> dict[str, str]:
     access: dict[str, str] = {}
     if settings.prefect.auth_string.get_secret_value():
         access["PREFECT_API_AUTH_STRING"] = settings.prefect.auth_string.get_secret_value()
+    if settings.prefect.tls_ca_file is not None:
+        access["PREFECT_API_SSL_CERT_FILE"] = str(settings.prefect.tls_ca_file)
     dask = settings.dask
     if dask.tls_ca_file is not None:
         access |= {

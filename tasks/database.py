@@ -15,6 +15,15 @@ Answer = Literal["go", "stop", "fenced"]
 
 Unavailable = (OperationalError, PoolTimeout)
 """What every call raises while the database is away."""
+CONNECT: dict[str, Any] = {
+    "connect_timeout": 2,
+    # A machine that was cut off must find its old connections dead, not wait for them.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How every process of a GPU machine connects; seconds, the last one milliseconds."""
 
 
 class ReportDatabase:
@@ -36,7 +45,7 @@ class ReportDatabase:
             min_size=1,
             max_size=connections,
             open=True,
-            kwargs={"autocommit": True, "connect_timeout": 2, "application_name": "mofsim-reports"},
+            kwargs={"autocommit": True, **CONNECT, "application_name": "mofsim-reports"},
             timeout=patience_seconds,
             # The pool's own retries back off; giving up at once lets the next call try afresh.
             reconnect_timeout=0.5,

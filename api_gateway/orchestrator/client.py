@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -38,6 +39,8 @@ class Orchestrator:
     ----------
     api_url
         `http://host:port/api`
+    verify
+        How the server's certificate is checked.
 
     Notes
     -----
@@ -45,7 +48,7 @@ class Orchestrator:
     the engine's own loops try again, and Prefect's exponential waits would only hold them up.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, *, verify: ssl.SSLContext | bool = True) -> None:
         self.api_url = api_url
         self._client = PrefectClient(
             api_url,
@@ -54,7 +57,7 @@ class Orchestrator:
                 "timeout": httpx.Timeout(15.0, connect=3.0),
                 # Prefect's own transport would try three times and take 1.5 s to say that nobody is there.
                 "transport": httpx.AsyncHTTPTransport(
-                    retries=0, limits=httpx.Limits(max_connections=16, keepalive_expiry=25.0)
+                    verify=verify, retries=0, limits=httpx.Limits(max_connections=16, keepalive_expiry=25.0)
                 ),
             },
         )
@@ -65,7 +68,7 @@ class Orchestrator:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Orchestrator:
-        return cls(settings.prefect.api_url)
+        return cls(settings.prefect.api_url, verify=settings.prefect.verify)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

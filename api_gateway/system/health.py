@@ -66,7 +66,8 @@ async def _prefect(services: Services) -> Component:
     url = services.settings.prefect.api_url
     if not url:
         return Component(state="down", detail="not configured")
-    async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False) as client:
+    verify = services.settings.prefect.verify
+    async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False, verify=verify) as client:
         response = await client.get(f"{url.rstrip('/')}/health")
     if response.status_code != 200:
         return Component(state="down", detail=f"answered {response.status_code}")

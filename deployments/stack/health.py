@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 
 from deployments.environment import basic_auth
@@ -20,9 +22,9 @@ def problem_of(settings: Settings, part: str, gpu_id: int | None = None) -> str 
     process is alive and not frozen, a pool worker was heard of by Prefect within its heartbeat.
     """
     if part == "gateway":
-        return _no_answer(f"{gateway_address(settings)}/api/v1/health/live")
+        return _no_answer(settings, f"{gateway_address(settings)}/api/v1/health/live")
     if part == "prefect":
-        return _no_answer(f"{settings.prefect.api_url}/health")
+        return _no_answer(settings, f"{settings.prefect.api_url}/health")
     if part == "scheduler":
         address = settings.dask.scheduler_address
         return None if accepts(address) else f"{address} takes no connection"
@@ -34,12 +36,16 @@ def problem_of(settings: Settings, part: str, gpu_id: int | None = None) -> str 
     return f"there is no part {part!r}"
 
 
-def _no_answer(url: str) -> str | None:
+def _no_answer(settings: Settings, url: str) -> str | None:
     try:
-        answer = httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False)
+        answer = httpx.get(url, **_options(settings))
     except httpx.HTTPError as error:
         return f"{url} does not answer: {error}"
     return None if answer.is_success else f"{url} answers {answer.status_code}"
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {"timeout": _ANSWER_SECONDS, "trust_env": False, "verify": settings.prefect.verify}
 
 
 def _host_problem(settings: Settings, gpu_id: int | None) -> str | None:
@@ -53,7 +59,7 @@ def _host_problem(settings: Settings, gpu_id: int | None) -> str | None:
 def _worker_problem(settings: Settings, pool: str) -> str | None:
     url = f"{settings.prefect.api_url}/work_pools/{pool}/workers/filter"
     try:
-        answer = httpx.post(url, json={}, auth=basic_auth(settings), timeout=_ANSWER_SECONDS, trust_env=False)
+        answer = httpx.post(url, json={}, auth=basic_auth(settings), **_options(settings))
         answer.raise_for_status()
     except httpx.HTTPError as error:
         return f"Prefect does not say: {error}"

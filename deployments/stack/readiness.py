@@ -16,7 +16,7 @@ class Checks:
     """One check per part; a part that was ready once is not asked again."""
 
     def __init__(self, settings: Settings, parts: Sequence[Part]) -> None:
-        self._client = httpx.Client(timeout=2.0, trust_env=False)
+        self._client = httpx.Client(timeout=2.0, trust_env=False, verify=settings.prefect.verify)
         self._gateway = next(part.address for part in parts if part.name == "gateway")
         special: dict[str, Callable[[], bool]] = {
             "prefect": lambda: self._answers(f"{settings.prefect.api_url}/health"),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import psycopg
 
+from tasks.database import CONNECT
+
 RECONNECT_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ async def listen(
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
-                url, autocommit=True, connect_timeout=2, application_name="mofsim-worker"
+                url, autocommit=True, application_name="mofsim-worker", **CONNECT
             ) as connection:
                 for channel in handlers:
                     await connection.execute(f"LISTEN {channel}".encode())

@@ -85,7 +85,7 @@ class WorkerService:
         self._database.close()
 
     async def _reach_server(self) -> None:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=self._settings.prefect.verify) as http:
             (await http.get(f"{self._settings.prefect.api_url}/health")).raise_for_status()
 
     async def _drain(self) -> None:
