@@ -208,6 +208,11 @@ class SchedulingSettings(Section):
     cancel_grace_seconds: float = Field(
         10.0, gt=0, description="Time to reach a step boundary before a hard stop."
     )
+    spread_over_idle_gpus: bool = Field(
+        False,
+        description="Let independent stages of one task (displacements, poses, published volume points) "
+        "use GPUs that nobody uses.",
+    )
     max_attempts: int = Field(
         4, ge=1, description="Attempts of a task whose worker is lost or fails transiently."
     )

@@ -22,10 +22,7 @@ async def bulk_modulus(request: CalculationRequest) -> None:
     async with attempt_of(request) as attempt:
         prepared = await attempt.run(opt, request)
         if is_published(parameters):
-            parts = [
-                await attempt.run(volume_point.with_options(name=f"volume_point-{number}"), request, number)
-                for number in range(parameters.n_points)
-            ]
+            parts = await attempt.run_each(volume_point, request, range(parameters.n_points))
         else:
             parts = [await attempt.run(volume_points, request)]
         result = await attempt.run(fit, request, prepared, parts)

@@ -19,10 +19,7 @@ async def heat_capacity(request: CalculationRequest) -> None:
     async with attempt_of(request) as attempt:
         prepared = await attempt.run(opt, request)
         batches = ceil(prepared.n_displacements / BATCH)
-        spent = [
-            await attempt.run(displacements.with_options(name=f"displacements-{batch}"), request, batch)
-            for batch in range(batches)
-        ]
+        spent = await attempt.run_each(displacements, request, range(batches))
         await attempt.run(force_constants, request, batches)
         result = await attempt.run(thermal, request, prepared, spent)
         await attempt.finish(result)

@@ -26,9 +26,6 @@ async def interaction_energy(request: CalculationRequest) -> None:
             await attempt.finish(result)
             return
         batches = ceil(await attempt.run(place, request) / parameters.batch_size)
-        spent = [
-            await attempt.run(evaluate.with_options(name=f"evaluate-{batch}"), request, batch)
-            for batch in range(batches)
-        ]
+        spent = await attempt.run_each(evaluate, request, range(batches))
         result = await attempt.run(conclude, request, batches, spent)
         await attempt.finish(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
 from mof_benchmark.errors import MofsimError, NotConvergedError, StoppedError
@@ -19,9 +20,10 @@ from mofsim_settings import Settings
 from tasks.dask_runner import StageHandle, submit_stage
 from tasks.database import ReportDatabase, Unavailable
 from tasks.failures import error_document, named
+from tasks.fan_out import idle_gpus, spread
 from tasks.files import file_documents
 from tasks.stage import work_folders
-from tasks.summary import summary_table
+from tasks.summary import main_plot, summary_table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +46,9 @@ class FlowServices:
 
 
 services: ContextVar[FlowServices] = ContextVar("mofsim_flow_services")
+
+_gpus_in_use: Counter[int] = Counter()
+"""GPUs with an attempt of this process, between its stages too."""
 
 _shown_later: set[asyncio.Task[None]] = set()
 """The event loop itself keeps no task alive."""
@@ -69,13 +74,45 @@ class Attempt:
             What the stage raised; `HostLostError` when the host died under it.
         """
         self.stage = stage.name
+        return await self._run_on(self.request.gpu_id, stage, *args, **kwargs)
+
+    async def run_each(
+        self, stage: Task[[CalculationRequest, int], R], request: CalculationRequest, numbers: range
+    ) -> list[R]:
+        """Run a stage once for each number, under a name of its own, and return what each gave.
+
+        One after the other on the attempt's GPU, or on idle ones too where the settings allow it.
+
+        Raises
+        ------
+        MofsimError
+            As `run`.
+        """
+        stages = [stage.with_options(name=f"{stage.name}-{number}") for number in numbers]
+        if not self._settings.scheduling.spread_over_idle_gpus:
+            return [
+                await self.run(part, request, number) for part, number in zip(stages, numbers, strict=True)
+            ]
+
+        async def run(gpu_id: int, place: int) -> R:
+            self.stage = stages[place].name
+            return await self._run_on(gpu_id, stages[place], request, numbers[place])
+
+        async def is_idle(gpu_id: int) -> bool:
+            return not _gpus_in_use[gpu_id] and gpu_id in await idle_gpus()
+
+        own = self.request.gpu_id
+        others = [gpu_id for gpu_id in await idle_gpus() if gpu_id != own]
+        return await spread(len(stages), own, others, run, is_idle)
+
+    async def _run_on(self, gpu_id: int, stage: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         scheduling = self._settings.scheduling
         patience = scheduling.lost_after_seconds + scheduling.cancel_grace_seconds
-        handle = await submit_stage(stage, self.request.gpu_id, patience, *args, **kwargs)
+        handle = await submit_stage(stage, gpu_id, patience, *args, **kwargs)
         try:
             await handle.wait_on_a_host(patience)
         except asyncio.CancelledError:
-            await self._leave(handle)
+            await self._leave(handle, gpu_id)
             raise
         result: R = await handle.result()
         return result
@@ -121,7 +158,7 @@ class Attempt:
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _leave(self, handle: StageHandle) -> None:
+    async def _leave(self, handle: StageHandle, gpu_id: int) -> None:
         """See a stopped stage off: it ends at its next step, or its host is killed.
 
         Only then is the device free for another attempt.
@@ -133,7 +170,7 @@ class Attempt:
                 async with asyncio.timeout(self._settings.scheduling.cancel_grace_seconds):
                     await handle.wait()
         except TimeoutError:
-            await self._kill_host(self.request.gpu_id, "a stopped stage did not answer")
+            await self._kill_host(gpu_id, "a stopped stage did not answer")
         finally:
             await handle.forget()
 
@@ -146,6 +183,14 @@ class Attempt:
                 key=f"{self.request.task_type}-result",
                 description=f"{self.request.structure.name}, {self.request.model}",
             )
+            workdirs = work_folders(self._settings, self.request)
+            plot = await asyncio.to_thread(main_plot, result, workdirs)
+            if plot is not None:
+                await acreate_image_artifact(
+                    plot,
+                    key=f"{self.request.task_type}-plot",
+                    description=f"{self.request.structure.name}, {self.request.model}",
+                )
         except Exception as error:
             get_run_logger().warning("The result's artifact could not be stored: %s", error)
 
@@ -154,9 +199,12 @@ class Attempt:
 async def attempt_of(request: CalculationRequest) -> AsyncIterator[Attempt]:
     """The attempt a flow run is; a failure inside is stored before it is raised."""
     attempt = Attempt(request, services.get())
+    _gpus_in_use[request.gpu_id] += 1
     try:
         yield attempt
     except StoppedError:
         raise
     except Exception as error:
         raise await attempt.fail(error) from None
+    finally:
+        _gpus_in_use[request.gpu_id] -= 1

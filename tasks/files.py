@@ -29,10 +29,11 @@ def file_documents(
     FileNotFoundError
         When a file is in none of them.
     """
-    return [_document(file, _find(file, workdirs), storage_root) for file in files]
+    return [_document(file, find_file(file, workdirs), storage_root) for file in files]
 
 
-def _find(file: OutputFile, workdirs: Sequence[Path]) -> Path:
+def find_file(file: OutputFile, workdirs: Sequence[Path]) -> Path:
+    """Where an output file lies; see `file_documents`."""
     for workdir in workdirs:
         if (workdir / file.path).is_file():
             return workdir / file.path

@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mof_benchmark.calculations.common import begin, output_file, provenance, write_whole
+from mof_benchmark.calculations.common import (
+    begin,
+    output_file,
+    provenance,
+    require_crystal,
+    write_whole,
+)
 from mof_benchmark.calculations.equation_of_state import EosFit, fit_equation_of_state, volumes_around
 from mof_benchmark.calculations.preparation import bare, relax_first, total
 from mof_benchmark.calculations.relaxation import Relaxation, relax
 from mof_benchmark.calculators.metering import MeteredCalculator
-from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.monitor import Monitor, SilentMonitor
 from mof_benchmark.optimizers.volume_points import relax_at_volumes
 from mof_benchmark.plots.equation_of_state import plot_equation_of_state
@@ -75,10 +80,7 @@ def opt(
 ) -> tuple[Atoms, OptimizationResult | None]:
     """Relax atoms and cell, unless `optimize_first` is off."""
     parameters = settled(parameters)
-    if not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise InvalidFileError(
-            "A bulk modulus needs a structure periodic in three directions.", field="structure"
-        )
+    require_crystal(atoms, "A bulk modulus needs")
     if not parameters.optimize_first:
         return bare(begin(atoms, calculator, parameters)), None
     settings = OptimizationParameters(

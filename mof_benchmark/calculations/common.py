@@ -18,6 +18,7 @@ from mof_benchmark.calculations.framework_analysis import displacements_without_
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.schemas.common import CalculationParameters, CellParameters, OutputFile, Provenance
+from mof_benchmark.structures.vacuum import vacuum_layer
 from mof_benchmark.structures.writing import canonical_text
 from mof_benchmark.units import AMU_A3_TO_G_CM3
 
@@ -45,6 +46,8 @@ def begin(atoms: Atoms, calculator: MeteredCalculator, parameters: CalculationPa
     ------
     InvalidFileError
         No atoms, positions that are not numbers, a periodic cell without volume.
+    UnsupportedElementError
+        An element that the model does not know.
     """
     if len(atoms) == 0:
         raise InvalidFileError("The structure has no atoms.", field="structure")
@@ -52,12 +55,32 @@ def begin(atoms: Atoms, calculator: MeteredCalculator, parameters: CalculationPa
         raise InvalidFileError("A position or the cell is not a number.", field="structure")
     if atoms.pbc.any() and abs(atoms.cell.complete().volume) < 1e-3:
         raise InvalidFileError("The structure is periodic but its cell has no volume.", field="structure")
+    calculator.require_known_elements(atoms)
     if parameters.with_d3 is not None:
         calculator.with_d3 = parameters.with_d3
     # What an earlier calculation left would pass for an evaluation that nobody made.
     calculator.reset()
     calculator.start()
     return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+def require_crystal(atoms: Atoms, what: str) -> None:
+    """Refuse a structure that does not fill space; `what` begins the sentence, "A bulk modulus needs".
+
+    Raises
+    ------
+    InvalidFileError
+        Not periodic in three directions, or a slab or molecule in vacuum.
+    """
+    if not (atoms.pbc.all() and atoms.cell.rank == 3):
+        raise InvalidFileError(f"{what} a structure periodic in three directions.", field="structure")
+    vacuum = vacuum_layer(atoms)
+    if vacuum is not None:
+        raise InvalidFileError(
+            f"{what} a crystal; this cell has {vacuum.width_A:.1f} Å of vacuum right through it along "
+            f"{vacuum.axis}: it holds a slab or a molecule.",
+            field="structure",
+        )
 
 
 def provenance(atoms: Atoms, calculator: MeteredCalculator, structure_sha256: str | None) -> Provenance:

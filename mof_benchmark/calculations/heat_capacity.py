@@ -11,7 +11,7 @@ from ase.spacegroup.symmetrize import refine_symmetry
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
-from mof_benchmark.calculations.common import computed_with, output_file, write_whole
+from mof_benchmark.calculations.common import computed_with, output_file, require_crystal, write_whole
 from mof_benchmark.calculations.phonons import (
     ThermalProperties,
     density_of_states,
@@ -25,7 +25,6 @@ from mof_benchmark.calculations.phonons import (
 )
 from mof_benchmark.calculations.preparation import bare, relax_first, total
 from mof_benchmark.calculators.metering import MeteredCalculator
-from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.monitor import Monitor, SilentMonitor
 from mof_benchmark.plots.style import save
 from mof_benchmark.plots.thermal import plot_density_of_states, plot_heat_capacity
@@ -106,10 +105,7 @@ def opt(
 ) -> tuple[Atoms, OptimizationResult]:
     """Relax atoms and cell; with `fix_imaginary`, once more from beside an imaginary mode at Γ."""
     parameters = settled(parameters)
-    if not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise InvalidFileError(
-            "Phonons need a structure that is periodic in three directions.", field="structure"
-        )
+    require_crystal(atoms, "Phonons need")
     settings = OptimizationParameters(
         fmax=parameters.fmax,
         max_steps=parameters.max_steps,

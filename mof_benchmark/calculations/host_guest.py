@@ -180,7 +180,10 @@ def reactions(atoms: Atoms, separation: Separation, guest_before: Atoms) -> list
 
 
 def _radii(atoms: Atoms) -> NDArray[np.float64]:
-    radii = np.asarray(vdw_radii)[atoms.numbers]
+    # The table ends before the heaviest elements.
+    known = np.full(len(chemical_symbols), np.nan)
+    known[: len(vdw_radii)] = vdw_radii
+    radii = known[atoms.numbers]
     return np.where(np.isnan(radii), FALLBACK_VDW_RADIUS_A, radii)
 
 

@@ -27,6 +27,7 @@ from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import OutputFile
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
 from mof_benchmark.schemas.protocol import overruled, settled
+from mof_benchmark.structures.vacuum import vacuum_layer
 
 STAGE, VERIFY = "optimize", "verify"
 LARGE_VOLUME_CHANGE_PERCENT = 15.0
@@ -189,6 +190,12 @@ def _judgement(relaxation: Relaxation, parameters: OptimizationParameters) -> li
     if change is not None and abs(change) > LARGE_VOLUME_CHANGE_PERCENT:
         warnings.append(
             f"The volume changed by {change:+.1f} %: a flexible framework may have left its pore shape."
+        )
+    vacuum = vacuum_layer(relaxation.atoms) if parameters.filter != "none" else None
+    if vacuum is not None:
+        warnings.append(
+            f"{vacuum.width_A:.1f} Å of vacuum go right through the cell along {vacuum.axis}: the relaxed "
+            "cell of a slab or a molecule means nothing; use filter none."
         )
     unverified = parameters.optimizer == "ModelHessianLBFGS" and not parameters.verify_minimum
     if unverified and parameters.filter != "none":

@@ -16,6 +16,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from mof_benchmark.calculations.common import (
     computed_with,
     output_file,
+    require_crystal,
     write_structure,
     write_whole,
 )
@@ -112,10 +113,7 @@ def opt(
 ) -> tuple[Atoms, OptimizationResult]:
     """Repeat the cell as asked for and relax (the atoms only, by default)."""
     parameters = settled(parameters)
-    if not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise InvalidFileError(
-            "The dynamics need a structure periodic in three directions.", field="structure"
-        )
+    require_crystal(atoms, "The dynamics need")
     settings = OptimizationParameters(
         optimizer=parameters.opt.optimizer,
         filter=parameters.opt.filter,

@@ -130,11 +130,21 @@ class MeteredCalculator(Calculator):
         _check_output(total, len(self.atoms))
         self.results = {**total, "free_energy": total["energy"]}
 
-    def _check_input(self, atoms: Atoms) -> None:
+    def require_known_elements(self, atoms: Atoms) -> None:
+        """Refuse what the model cannot evaluate.
+
+        Raises
+        ------
+        UnsupportedElementError
+            When the model does not know an element.
+        """
         unknown = sorted(set(atoms.numbers.tolist()) - self.potential.elements)
         if unknown:
             symbols = ", ".join(chemical_symbols[number] for number in unknown)
             raise UnsupportedElementError(f"{self.potential.card.name} does not know {symbols}.")
+
+    def _check_input(self, atoms: Atoms) -> None:
+        self.require_known_elements(atoms)
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell[:]).all()):
             raise UnphysicalError("A position or the cell became NaN or infinite.")
         if atoms.pbc.all() and abs(atoms.cell.volume) < 0.1 * len(atoms):

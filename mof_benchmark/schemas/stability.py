@@ -19,7 +19,7 @@ class StabilityOptimization(Document):
     optimizer: Optimizer = Field("LBFGS", description="Optimizer.")
     filter: CellFilter = Field("none", description="How the cell relaxes; `none` keeps it.")
     fmax: float = Field(0.001, gt=0, le=10, description="Largest force at convergence, eV/Å.")
-    max_steps: int = Field(1000, ge=0, le=100_000, description="Most steps; 0 skips the relaxation.")
+    max_steps: int = Field(1000, ge=1, le=100_000, description="Most steps.")
 
 
 class NvtSettings(Document):

@@ -60,7 +60,7 @@ class StabilityOptimization(TypedDict, total=False):
     fmax: float
     """Largest force at convergence, eV/Å (0.001)."""
     max_steps: int
-    """Most steps (1000); 0 skips the relaxation."""
+    """Most steps (1000)."""
 
 
 class NvtSettings(TypedDict, total=False):
