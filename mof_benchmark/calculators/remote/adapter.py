@@ -154,13 +154,17 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, errors: Any) 
 
 
 class RemoteCalculator(Calculator):
-    """A model of another environment in ASE: energy, forces and stress in one question."""
+    """A model of another environment in ASE: energy, forces and stress in one question.
+
+    `model_seconds` is what the last question took in the other process itself.
+    """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(self, model: RemoteModel) -> None:
         super().__init__()
         self._model = model
+        self.model_seconds = 0.0
 
     def calculate(
         self,
@@ -175,7 +179,8 @@ class RemoteCalculator(Calculator):
             "cell": self.atoms.cell.array,
             "pbc": self.atoms.pbc,
         }
-        _, results = self._model.ask({}, structure)
+        answer, results = self._model.ask({}, structure)
+        self.model_seconds = float(answer["seconds"])
         # The atoms' energies add up in double, where the package's own total is a float32.
         energy = float(results["energies" if "energies" in results else "energy"].sum())
         self.results = {**results, "energy": energy, "free_energy": energy}
