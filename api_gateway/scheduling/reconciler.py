@@ -49,6 +49,7 @@ class Reconciler:
         self._steady_since = time.monotonic()
         self._last_round = time.monotonic()
         self._last_poll = 0.0
+        self._suspects: set[AttemptKey] = set()
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -158,13 +159,20 @@ class Reconciler:
         """Apply states whose events were missed; give up runs that are stuck or unknown to Prefect."""
         asked = await self._rows(queries.BOUND_RUNS, lost_after=self._scheduling.lost_after_seconds)
         states = {news.key: news for news in await self._follower.catch_up()}
+        suspects: set[AttemptKey] = set()
         for row in asked:
             key = _key(row)
             news = states.get(key)
-            if news is None and row["old"]:
+            if not row["old"] or (news is not None and news.state is not RunState.PENDING):
+                continue
+            if key not in self._suspects:
+                # A worker may just have taken a run that had long waited behind another.
+                suspects.add(key)
+            elif news is None:
                 await self._lose(key, "Prefect does not know its run")
-            elif news is not None and news.state is RunState.PENDING and row["old"]:
+            else:
                 await self._lose(key, "its run was never started by the worker that took it")
+        self._suspects = suspects
 
     async def measure(self) -> None:
         """Keep durations and memory of like tasks up to date."""

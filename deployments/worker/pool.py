@@ -151,9 +151,14 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
     async def _run_and_release(self, flow_run: FlowRun) -> None:
         try:
-            async with self.active[flow_run.id].kept_alive():
-                if await self._claim(flow_run):
+            active = self.active[flow_run.id]
+            async with active.kept_alive():
+                if not await self._claim(flow_run):
+                    return
+                if active.stop_reason is None:
                     await self.run(flow_run)
+                else:
+                    await self._give_up(flow_run, active.stop_reason)
         except Abort as error:
             # The server has another state for the run, such as Cancelled: that one holds.
             _log.info("Run %s was not ours to run: %s", flow_run.name, error)

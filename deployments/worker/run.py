@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,12 +80,10 @@ class ActiveRun:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(self.given.settings.scheduling.heartbeat_seconds)
-            try:
+            with suppress(*Unavailable):
                 answer = await asyncio.to_thread(self.given.database.heartbeat, self.request, "flow")
-            except Unavailable:
-                continue
-            if answer == "stop":
-                self.stop("the task was cancelled or timed out")
-            elif answer == "fenced":
-                self.stop("a newer attempt has taken over", crash=True)
+                if answer == "stop":
+                    self.stop("the task was cancelled or timed out")
+                elif answer == "fenced":
+                    self.stop("a newer attempt has taken over", crash=True)
+            await asyncio.sleep(self.given.settings.scheduling.heartbeat_seconds)
