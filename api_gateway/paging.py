@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +15,7 @@ from mof_benchmark.errors import InvalidParameterError
 
 T = TypeVar("T")
 _LONG = 1000
+_COSTLY_SECONDS = 0.02
 _REMEMBERED_SECONDS = 5.0
 _REMEMBERED_COUNTS = 1000
 
@@ -47,22 +49,27 @@ class Paging(BaseModel):
 
 
 class Counts:
-    """Sizes of lists. That of a long list may be a few seconds old: counting it costs too much."""
+    """Sizes of lists. One that costs much to count may be a few seconds old."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, int]] = {}
+        self._counting: dict[str, asyncio.Lock] = {}
 
     async def of(self, what: str, count: Callable[[], Awaitable[int]]) -> int:
-        """The size of the list `what`, counted by `count` unless it is known to be long."""
-        known = self._known.get(what)
-        if known is not None and time.monotonic() - known[0] < _REMEMBERED_SECONDS:
-            return known[1]
-        size = await count()
-        if size > _LONG:
-            if len(self._known) >= _REMEMBERED_COUNTS:
-                self._known.clear()
-            self._known[what] = time.monotonic(), size
-        return size
+        """The size of the list `what`, counted by `count` unless that is known to be costly."""
+        if len(self._counting) >= _REMEMBERED_COUNTS:
+            self._known.clear()
+            self._counting.clear()
+        # Those who ask at the same moment wait for one to count, rather than all counting.
+        async with self._counting.setdefault(what, asyncio.Lock()):
+            began = time.monotonic()
+            known = self._known.get(what)
+            if known is not None and began - known[0] < _REMEMBERED_SECONDS:
+                return known[1]
+            size = await count()
+            if size > _LONG or time.monotonic() - began > _COSTLY_SECONDS:
+                self._known[what] = began, size
+            return size
 
 
 def cursor_of(number: int) -> str:

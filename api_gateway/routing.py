@@ -47,18 +47,19 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             for scope in scopes:
-                await services(request).guard.admit(request, scope)
+                await (await services(request)).guard.admit(request, scope)
             return await handle(request)
 
         return guarded
 
 
-def services(request: Request) -> Services:
+# Coroutines, though they wait for nothing: FastAPI would run plain functions in a thread each time.
+async def services(request: Request) -> Services:
     """What the application started, for the endpoints."""
     return cast(Services, request.app.state.services)
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """The key the request came with."""
     return cast(Caller, request.state.key)
 

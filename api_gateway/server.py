@@ -24,6 +24,8 @@ from mofsim_settings import load_settings
 
 _REQUESTS_MAY_TAKE_SECONDS = 10
 """Requests under way are cut after this at a shutdown."""
+_IDLE_CONNECTION_SECONDS = 75
+"""Longer than proxies and clients keep one: they must never send into a connection being closed."""
 _PROCESS_MAY_START_SECONDS = 120
 """A process that serves nothing after this long is given up."""
 
@@ -49,6 +51,7 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=_REQUESTS_MAY_TAKE_SECONDS,
         timeout_worker_healthcheck=_PROCESS_MAY_START_SECONDS,
         h11_max_incomplete_event_size=32 * 1024,

@@ -65,7 +65,7 @@ async def take(services: Services, told: Announcement, secret: str | None) -> Ta
 
 
 async def active(services: Services) -> list[AlertView]:
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         return [view(alert) for alert in await repository.active(session)]
 
 
@@ -73,7 +73,7 @@ async def history(services: Services, wanted: AlertFilter) -> Page[AlertView]:
     """Raises `AlertNotFoundError` for a rule that does not exist."""
     if wanted.type is not None and wanted.type not in rules(services.settings):
         raise AlertNotFoundError(f"There is no rule {wanted.type!r}")
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         found, total = await repository.history(session, wanted)
     return Page(items=[view(alert) for alert in found], pagination=wanted.pagination(total))
 
@@ -81,7 +81,7 @@ async def history(services: Services, wanted: AlertFilter) -> Page[AlertView]:
 async def every_rule(services: Services) -> list[RuleView]:
     """The rules, and whether operators have muted them in Prefect."""
     settings = services.settings
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         counts = Counter(alert.type for alert in await repository.active(session))
     enabled = await _automations(settings)
     return [

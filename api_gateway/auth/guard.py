@@ -76,7 +76,7 @@ class Guard:
         cached = self._known.get(key_id)
         if cached is not None and time.monotonic() - cached[0] < _CACHE_SECONDS:
             return cached[1]
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             key = await keys.find(session, key_id)
         if key is None:
             return None

@@ -27,7 +27,7 @@ async def usable_cards(
     wanted = set(names)
     uploads: dict[str, CustomModel] = {}
     if not all(registry.knows(name) for name in wanted):
-        async with database.begin() as session:
+        async with database.reading() as session:
             uploads = await repository.named(session, wanted)
     return await asyncio.to_thread(
         lambda: {name: _usable(name, uploads.get(name), settings) for name in wanted}

@@ -97,12 +97,12 @@ class CustomModelService:
         ------
         ModelNotFoundError
         """
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             model = await repository.find(session, model_id)
         return _present(model, model_id)
 
     async def page(self, wanted: Paging) -> Page[CustomModelView]:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             models, total = await repository.page(session, wanted)
         return Page(
             items=[CustomModelView(**_fields(model)) for model in models],
@@ -139,7 +139,7 @@ class CustomModelService:
         await self._remove(model_id)
 
     async def _require_free(self, name: str) -> None:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             if registry.knows(name) or await repository.is_name_taken(session, name):
                 raise _taken(name)
 

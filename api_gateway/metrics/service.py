@@ -26,7 +26,7 @@ class Metrics:
         """Prometheus's text format. Without the database: what needs none, and `mofsim_database_up 0`."""
         async with self._one_at_a_time:
             try:
-                async with asyncio.timeout(_DATABASE_SECONDS), self._services.database.begin() as session:
+                async with asyncio.timeout(_DATABASE_SECONDS), self._services.database.reading() as session:
                     families = await snapshot.read(session, self._services.settings)
                 up = 1.0
             except (TimeoutError, SQLAlchemyError, OSError):

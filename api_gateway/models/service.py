@@ -38,7 +38,7 @@ class ModelService:
 
     async def every(self) -> list[ModelView]:
         loaded = await self._loaded_on()
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             uploads = await custom_models.every(session)
         # Looks at files and at installed packages: not for the event loop.
         return await asyncio.to_thread(
@@ -57,7 +57,7 @@ class ModelService:
         """
         loaded = await self._loaded_on()
         if not knows(name):
-            async with self._database.begin() as session:
+            async with self._database.reading() as session:
                 upload = (await custom_models.named(session, [name])).get(name)
             if upload is not None:
                 fields = await asyncio.to_thread(self._upload_fields, upload, loaded[upload.name])
@@ -99,7 +99,7 @@ class ModelService:
         ModelNotFoundError
             When there is no such request for this model.
         """
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             command = await repository.find_command(session, command_id)
         if command is None or command.model != name:
             raise ModelNotFoundError(f"Model {name!r} has no command {command_id!r}")
@@ -115,7 +115,7 @@ class ModelService:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _loaded_on(self) -> defaultdict[str, list[int]]:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             slots = await system.slots(session)
         loaded: defaultdict[str, list[int]] = defaultdict(list)
         for slot in slots:

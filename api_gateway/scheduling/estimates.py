@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.database.models import Priority, Task, TaskDuration, TaskStatus
+from api_gateway.database.models import Priority, Task
 from mof_benchmark.schemas import TaskType
 from mofsim_settings import Settings
 
@@ -71,6 +71,11 @@ class Forecast:
                 work = None if work is None or seconds is None else work + count * seconds
             self._work[priority] = work
 
+    @property
+    def queue_length(self) -> int:
+        """Tasks that wait, those that joined included."""
+        return sum(self._count.values())
+
     def expected_seconds(self, kind: Kind) -> float | None:
         """Median of like tasks; told from other sizes, or else from all that was measured."""
         if kind in self.medians:
@@ -109,49 +114,58 @@ class Forecast:
         return round(work / max(self.usable_slots, 1), 1)
 
 
-_SLOTS = text("""
-    SELECT count(*) AS usable, count(*) FILTER (WHERE NOT EXISTS (
-        SELECT 1 FROM task_attempts a WHERE a.gpu_id = s.gpu_id AND a.released_at IS NULL
-    )) AS idle
+# One statement: each costs the gateway more than PostgreSQL needs to answer it.
+_PICTURE = text("""
+    SELECT
+        (SELECT jsonb_agg(q) FROM (
+            SELECT priority, task_type, model, size_class, count(*) AS n FROM tasks
+            WHERE status = 'QUEUED' AND (
+                CAST(:priority AS smallint) IS NULL OR (priority, place) < (:priority, :place)
+            )
+            GROUP BY 1, 2, 3, 4
+        ) q) AS queue,
+        (SELECT jsonb_agg(d) FROM (
+            SELECT task_type, model, size_class, median_seconds FROM task_durations
+        ) d) AS durations,
+        (SELECT jsonb_agg(r) FROM (
+            SELECT t.task_type, t.model, t.size_class,
+                extract(epoch FROM clock_timestamp() - a.started_at)::float8 AS elapsed
+            FROM tasks t JOIN task_attempts a ON a.task_id = t.id AND a.attempt = t.attempt
+            WHERE t.status IN ('ASSIGNED', 'RUNNING')
+        ) r) AS running,
+        count(*) AS usable,
+        count(*) FILTER (WHERE NOT EXISTS (
+            SELECT 1 FROM task_attempts a WHERE a.gpu_id = s.gpu_id AND a.released_at IS NULL
+        )) AS idle
     FROM gpu_slots s
     WHERE s.reported_at > clock_timestamp() - make_interval(secs => :lost_after_seconds)
         AND (s.report ->> 'ok')::boolean
 """)
 
-_RUNNING = text("""
-    SELECT t.task_type, t.model, t.size_class, extract(epoch FROM clock_timestamp() - a.started_at)::float8
-    FROM tasks t JOIN task_attempts a ON a.task_id = t.id AND a.attempt = t.attempt
-    WHERE t.status IN ('ASSIGNED', 'RUNNING')
-""")
-
 
 async def read_forecast(session: AsyncSession, settings: Settings, *, before: Task | None = None) -> Forecast:
     """Read the present queue (only what stands before the task `before`, where given)."""
-    queue = (
-        select(Task.priority, Task.task_type, Task.model, Task.size_class, func.count())
-        .where(Task.status == TaskStatus.QUEUED)
-        .group_by(Task.priority, Task.task_type, Task.model, Task.size_class)
-    )
-    if before is not None:
-        queue = queue.where(tuple_(Task.priority, Task.place) < (before.priority, before.place))
-    ahead: dict[Priority, dict[Kind, int]] = defaultdict(dict)
-    for priority, task_type, model, size, count in await session.execute(queue):
-        ahead[Priority(priority)][Kind(task_type, model, size)] = count
-    medians = {
-        Kind(row.task_type, row.model, row.size_class): row.median_seconds
-        for row in await session.scalars(select(TaskDuration))
+    asked = {
+        "lost_after_seconds": settings.scheduling.lost_after_seconds,
+        "priority": before.priority if before is not None else None,
+        "place": before.place if before is not None else None,
     }
-    slots = (
-        await session.execute(_SLOTS, {"lost_after_seconds": settings.scheduling.lost_after_seconds})
-    ).one()
+    found = (await session.execute(_PICTURE, asked)).one()
+    ahead: dict[Priority, dict[Kind, int]] = defaultdict(dict)
+    for row in found.queue or ():
+        ahead[Priority(row["priority"])][_kind(row)] = row["n"]
     forecast = Forecast(
         ahead=ahead,
-        medians=medians,
-        idle_slots=slots.idle,
-        usable_slots=slots.usable,
+        medians={_kind(row): row["median_seconds"] for row in found.durations or ()},
+        idle_slots=found.idle,
+        usable_slots=found.usable,
         remaining_seconds=0.0,
     )
-    for task_type, model, size, elapsed in await session.execute(_RUNNING):
-        expected = forecast.expected_seconds(Kind(TaskType(task_type), model, size)) or 0.0
-        forecast.remaining_seconds += max(expected - (elapsed or 0.0), 0.0)
+    for row in found.running or ():
+        expected = forecast.expected_seconds(_kind(row)) or 0.0
+        forecast.remaining_seconds += max(expected - (row["elapsed"] or 0.0), 0.0)
     return forecast
+
+
+def _kind(row: Mapping[str, Any]) -> Kind:
+    return Kind(TaskType(row["task_type"]), row["model"], row["size_class"])

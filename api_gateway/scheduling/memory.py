@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -142,20 +142,29 @@ def expected_line(found: Footprint, task_type: TaskType, device: DeviceKind) -> 
     return Line(base_MB, found.kB_per_edge * _LARGEST_CELL[task_type])
 
 
-_SLOTS = text("SELECT report ->> 'device' AS device, (report ->> 'memory_total_MB')::float8 FROM gpu_slots")
+_MEASURED = text("""
+    SELECT
+        (SELECT jsonb_agg(jsonb_build_object(
+            'device', report -> 'device', 'total', report -> 'memory_total_MB'
+        )) FROM gpu_slots) AS slots,
+        (SELECT jsonb_agg(c) FROM memory_calibrations c) AS calibrations
+""")
 
 
 async def read_guard(session: AsyncSession, settings: Settings) -> MemoryGuard:
     """The guard as of now."""
-    slots = (await session.execute(_SLOTS)).all()
-    on_cpu = any(device == "cpu" for device, _ in slots) if slots else settings.compute.device == "cpu"
+    found = (await session.execute(_MEASURED)).one()
+    slots = found.slots or ()
+    on_cpu = any(slot["device"] == "cpu" for slot in slots) if slots else settings.compute.device == "cpu"
     device = DeviceKind.CPU if on_cpu else DeviceKind.CUDA
-    totals = [total for _, total in slots if total is not None]
-    calibrations = await session.scalars(select(MemoryCalibration).where(MemoryCalibration.device == device))
     return MemoryGuard(
         device=device,
-        largest_MB=max(totals, default=None),
-        measured={(row.task_type, row.model): Line(row.base_MB, row.kB_per_edge) for row in calibrations},
+        largest_MB=max((slot["total"] for slot in slots if slot["total"] is not None), default=None),
+        measured={
+            (TaskType(row["task_type"]), row["model"]): Line(row["base_MB"], row["kB_per_edge"])
+            for row in found.calibrations or ()
+            if row["device"] == device
+        },
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api_gateway.database.models import Priority, StopReason, Task, TaskStatus
+from api_gateway.errors import QueueFullError
 from api_gateway.scheduling.estimates import Forecast, Kind, read_forecast, size_class
 from mof_benchmark.identifiers import new_id
 from mof_benchmark.schemas import StructureInput, TaskType
@@ -99,12 +100,19 @@ class QueueService:
         """Queue `tasks`, in their order, all or none; they are placed once `session` commits.
 
         A batch's own row (`Batch`) is the caller's to insert first.
+
+        Raises
+        ------
+        QueueFullError
         """
         if not tasks:
             return []
         rows = [self._row(task, request_id, api_key_id, batch_id) for task in tasks]
         # The queue as it stood before: what is ahead is counted once, not once for each task.
         forecast = await self.forecast(session)
+        limit = self._settings.gateway.max_queued_tasks
+        if forecast.queue_length + len(tasks) > limit:
+            raise QueueFullError(f"The queue holds at most {limit} tasks")
         await session.execute(insert(Task), rows)
         return [
             Accepted(
@@ -150,13 +158,6 @@ class QueueService:
             position=place.position,
             estimated_wait_seconds=place.estimated_wait_seconds,
         )
-
-    async def queue_length(self, session: AsyncSession) -> int:
-        """Tasks that wait for a GPU."""
-        length = await session.scalar(
-            select(func.count()).select_from(Task).where(Task.status == TaskStatus.QUEUED)
-        )
-        return length or 0
 
     def _row(
         self, task: NewTask, request_id: str, api_key_id: str | None, batch_id: str | None

@@ -35,7 +35,7 @@ _SHOWN = 1000
 async def totals(services: Services) -> StorageView:
     storage = services.settings.storage
     soon = max(storage.keep_results_days - storage.remind_before_days, 0)
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         row = (await session.execute(_TOTALS, {"soon": soon})).one()
     root = services.settings.storage_root
     root.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ async def totals(services: Services) -> StorageView:
 
 async def due(services: Services) -> DueView:
     storage = services.settings.storage
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         files = (
             await session.execute(
                 text(

@@ -110,7 +110,7 @@ class StructureService:
     ) -> tuple[Structure, bool]:
         async with self._storage.draft(new_id("struct")) as draft:
             copied = await self._storage.copy(source, draft.folder / f"source{suffix}")
-            async with self._database.begin() as session:
+            async with self._database.reading() as session:
                 known = await repository.find_by_content(session, copied.sha256)
             if known is not None:
                 return known, False
@@ -143,7 +143,7 @@ class StructureService:
                 draft.keep()
             except IntegrityError:
                 # Another request brought the same content in the meantime.
-                async with self._database.begin() as session:
+                async with self._database.reading() as session:
                     known = await repository.find_by_content(session, copied.sha256)
                 if known is None:
                     raise
@@ -151,14 +151,14 @@ class StructureService:
         return structure, True
 
     async def get(self, structure_id: str) -> Structure:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             structure = await repository.find(session, structure_id)
         if structure is None:
             raise StructureNotFoundError(f"There is no structure {structure_id!r}")
         return structure
 
     async def page(self, wanted: Paging) -> Page[StructureView]:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             structures, total = await repository.page(session, wanted)
         return Page(items=[view(structure) for structure in structures], pagination=wanted.pagination(total))
 

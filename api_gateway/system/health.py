@@ -57,7 +57,7 @@ async def _timed(question: Awaitable[Component]) -> Component:
 
 
 async def _database(services: Services) -> Component:
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         await session.execute(text("SELECT 1"))
     return Component(state="ok")
 
@@ -76,7 +76,7 @@ async def _prefect(services: Services) -> Component:
 
 async def _slots(services: Services) -> Component:
     settings = services.settings
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         slots = await repository.slots(session)
     well = [
         slot
@@ -101,7 +101,7 @@ async def _dask(services: Services) -> Component:
 async def _worker(services: Services) -> Component:
     """A pool worker has said lately that it lives."""
     lost_after = services.settings.scheduling.lost_after_seconds
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         ages = await repository.worker_silences(session)
     alive = sum(age < lost_after for age in ages)
     state: State = "down" if not alive else "degraded" if alive < len(ages) else "ok"

@@ -16,13 +16,13 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 async def gpus(services: Services) -> list[GpuView]:
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         slots = await repository.slots(session)
     return [_gpu(services, slot) for slot in slots]
 
 
 async def queue(services: Services) -> QueueView:
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         counts = await repository.counts_by_status(session)
         by_priority = await repository.queued_by_priority(session)
         oldest = await repository.oldest_queued_at(session)

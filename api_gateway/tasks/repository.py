@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import and_, func, select, text, true
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
 
 from api_gateway.database.models import (
     Batch,
@@ -22,6 +25,13 @@ from api_gateway.database.models import (
 )
 from api_gateway.tasks.schemas import TaskFilter
 
+_SUMMARY = load_only(
+    *(Task.id, Task.place, Task.task_type, Task.status, Task.priority, Task.model, Task.structure_id),
+    *(Task.structure, Task.batch_id, Task.tags, Task.gpu_id, Task.attempt, Task.progress, Task.error),
+    *(Task.created_at, Task.started_at, Task.ended_at),
+    raiseload=True,
+)
+"""What a task in a list shows."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -33,20 +43,52 @@ async def find_locked(session: AsyncSession, task_id: str) -> Task | None:
     return await session.get(Task, task_id, with_for_update=True)
 
 
-async def history(session: AsyncSession, task_id: str) -> Sequence[TaskHistory]:
-    query = select(TaskHistory).where(TaskHistory.task_id == task_id).order_by(TaskHistory.id)
-    return (await session.scalars(query)).all()
+@dataclass(frozen=True)
+class Overview:
+    """A task with what is told of it elsewhere."""
+
+    task: Task
+    history: list[dict[str, Any]]
+    """`{status, at, attempt, gpu_id, reason}` of each move, oldest first."""
+    placement: dict[str, Any] | None
+    """Why the latest attempt got its GPU; None before one did."""
+    flow_run_id: UUID | None
 
 
-async def attempt(session: AsyncSession, task: Task) -> TaskAttempt | None:
-    """The task's latest attempt that got a GPU."""
-    query = (
-        select(TaskAttempt)
-        .where(TaskAttempt.task_id == task.id)
-        .order_by(TaskAttempt.attempt.desc())
-        .limit(1)
+_MOVES = (
+    select(
+        func.jsonb_agg(
+            aggregate_order_by(
+                func.jsonb_build_object(
+                    *("status", TaskHistory.to_status, "at", TaskHistory.at),
+                    *("attempt", TaskHistory.attempt, "gpu_id", TaskHistory.gpu_id),
+                    *("reason", TaskHistory.reason),
+                ),
+                TaskHistory.id,
+            )
+        )
     )
-    return (await session.scalars(query)).one_or_none()
+    .where(TaskHistory.task_id == Task.id)
+    .scalar_subquery()
+)
+_LATEST = (
+    select(TaskAttempt.reasons, TaskAttempt.flow_run_id)
+    .where(TaskAttempt.task_id == Task.id)
+    .order_by(TaskAttempt.attempt.desc())
+    .limit(1)
+    .lateral("latest")
+)
+# One statement: each costs the gateway more than PostgreSQL needs to answer it.
+_OVERVIEW = select(Task, _MOVES, _LATEST.c.reasons, _LATEST.c.flow_run_id).outerjoin(_LATEST, true())
+
+
+async def overview(session: AsyncSession, task_id: str) -> Overview | None:
+    row = (await session.execute(_OVERVIEW.where(Task.id == task_id))).one_or_none()
+    return None if row is None else Overview(row[0], row[1] or [], row[2], row[3])
+
+
+async def exists(session: AsyncSession, task_id: str) -> bool:
+    return await session.scalar(select(Task.id).where(Task.id == task_id)) is not None
 
 
 async def result(session: AsyncSession, task_id: str) -> TaskResult | None:
@@ -83,7 +125,7 @@ async def count(session: AsyncSession, wanted: TaskFilter) -> int:
 
 async def page(session: AsyncSession, wanted: TaskFilter, before_place: int | None) -> Sequence[Task]:
     """Tasks newest first, one more than the page holds, so that the caller sees whether it ends."""
-    query = select(Task).where(and_(True, *_matching(wanted)))
+    query = select(Task).options(_SUMMARY).where(and_(True, *_matching(wanted)))
     if before_place is not None:
         query = query.where(Task.place < before_place)
     else:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,8 +18,6 @@ from api_gateway.database.models import (
     File,
     Priority,
     Task,
-    TaskAttempt,
-    TaskHistory,
     TaskLog,
     TaskResult,
     TaskStatus,
@@ -59,10 +58,11 @@ class TaskService:
         self._database = services.database
 
     async def get(self, task_id: str) -> TaskView:
-        async with self._database.begin() as session:
-            task = await _found(session, task_id)
-            history = await repository.history(session, task_id)
-            attempt = await repository.attempt(session, task)
+        async with self._database.reading() as session:
+            found = await repository.overview(session, task_id)
+            if found is None:
+                raise _missing(task_id)
+            task = found.task
             outlook = await self._services.queue.outlook(session, task)
         return TaskView(
             **_summary_fields(task),
@@ -79,14 +79,14 @@ class TaskService:
             queued_at=task.queued_at,
             assigned_at=task.assigned_at,
             duration_seconds=_duration(task),
-            placement=attempt.reasons if attempt else None,
-            history=[_move(move) for move in history],
-            links=self._links(task, attempt),
+            placement=found.placement,
+            history=[Move.model_validate(move) for move in found.history],
+            links=self._links(task, found.flow_run_id),
         )
 
     async def page(self, wanted: TaskFilter) -> CursorPage[TaskSummary]:
         before = place_of(wanted.cursor) if wanted.cursor is not None else None
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             tasks = await repository.page(session, wanted, before)
             filters = wanted.model_dump_json(exclude={"page", "page_size", "cursor"})
             total = await self._services.counts.of(filters, lambda: repository.count(session, wanted))
@@ -100,7 +100,7 @@ class TaskService:
         )
 
     async def batch(self, batch_id: str) -> BatchView:
-        async with self._database.begin() as session:
+        async with self._database.reading() as session:
             batch = await repository.find_batch(session, batch_id)
             if batch is None:
                 raise TaskNotFoundError(f"There is no batch {batch_id!r}")
@@ -161,7 +161,7 @@ class TaskService:
             if outcome in (Cancellation.CANCELLED, Cancellation.STOPPING):
                 record(session, caller, "task.cancel", task_id)
         if outcome is Cancellation.UNKNOWN:
-            raise TaskNotFoundError(f"There is no task {task_id!r}")
+            raise _missing(task_id)
         view = await self.get(task_id)
         if outcome is Cancellation.ENDED:
             raise TaskNotCancellableError(f"The task is {view.status} already")
@@ -177,7 +177,7 @@ class TaskService:
         async with self._database.begin() as session:
             task = await repository.find_locked(session, task_id)
             if task is None:
-                raise TaskNotFoundError(f"There is no task {task_id!r}")
+                raise _missing(task_id)
             if not task.status.ended:
                 raise ResourceInUseError(f"The task is {task.status}; cancel it first")
             record(session, caller, "task.delete", task_id, model=task.model, status=task.status.value)
@@ -188,8 +188,7 @@ class TaskService:
     async def logs(self, task_id: str, wanted: LogFilter) -> LogPage:
         """A page of the log, oldest first."""
         after = place_of(wanted.cursor) if wanted.cursor is not None else 0
-        async with self._database.begin() as session:
-            await _found(session, task_id)
+        async with self._database.reading() as session:
             lines = await repository.logs(
                 session,
                 task_id,
@@ -198,6 +197,8 @@ class TaskService:
                 after_id=after,
                 limit=wanted.limit + 1,
             )
+            if not lines and not await repository.exists(session, task_id):
+                raise _missing(task_id)
         shown = lines[: wanted.limit]
         return LogPage(
             items=[_line(line) for line in shown],
@@ -206,25 +207,30 @@ class TaskService:
 
     async def must_exist(self, task_id: str) -> None:
         """Raises `TaskNotFoundError` unless there is such a task."""
-        async with self._database.begin() as session:
-            await _found(session, task_id)
+        async with self._database.reading() as session:
+            if not await repository.exists(session, task_id):
+                raise _missing(task_id)
 
-    def _links(self, task: Task, attempt: TaskAttempt | None) -> dict[str, str]:
+    def _links(self, task: Task, flow_run_id: UUID | None) -> dict[str, str]:
         here = f"{API}/tasks/{task.id}"
         links = {"self": here, "events": f"{here}/events", "logs": f"{here}/logs"}
         if task.status.ended:
             links["result"] = f"{here}/result"
         ui = self._services.settings.prefect.ui_url
-        if ui and attempt is not None and attempt.flow_run_id is not None:
-            links["prefect_ui"] = f"{ui.rstrip('/')}/runs/flow-run/{attempt.flow_run_id}"
+        if ui and flow_run_id is not None:
+            links["prefect_ui"] = f"{ui.rstrip('/')}/runs/flow-run/{flow_run_id}"
         return links
 
 
 async def _found(session: AsyncSession, task_id: str) -> Task:
     task = await repository.find(session, task_id)
     if task is None:
-        raise TaskNotFoundError(f"There is no task {task_id!r}")
+        raise _missing(task_id)
     return task
+
+
+def _missing(task_id: str) -> TaskNotFoundError:
+    return TaskNotFoundError(f"There is no task {task_id!r}")
 
 
 def _duration(task: Task) -> float | None:
@@ -256,12 +262,6 @@ def _summary_fields(task: Task) -> dict[str, Any]:
 
 def summary(task: Task) -> TaskSummary:
     return TaskSummary(**_summary_fields(task))
-
-
-def _move(move: TaskHistory) -> Move:
-    return Move(
-        status=move.to_status, at=move.at, attempt=move.attempt, gpu_id=move.gpu_id, reason=move.reason
-    )
 
 
 def _line(line: TaskLog) -> LogLine:

@@ -41,7 +41,7 @@ async def task_events(
     with listener.subscribe(task_id) as news:
         while not listener.closing:
             news.clear()
-            async with database.begin() as session:
+            async with database.reading() as session:
                 # Read before the events: when it says ended, they are complete.
                 status = await repository.status(session, task_id)
                 events = await repository.events(session, task_id, after=after, level=level, limit=_BATCH)

@@ -16,7 +16,6 @@ from api_gateway.database.models import Batch, Priority, Task
 from api_gateway.errors import (
     BatchRefusedError,
     IdempotencyConflictError,
-    QueueFullError,
     StructureNotFoundError,
     TaskNotFoundError,
 )
@@ -76,7 +75,7 @@ class SubmissionService:
         return Accepted.model_validate(answer)
 
     async def _retry(self, key: Idempotency | None, task_id: str) -> dict[str, Any]:
-        async with self._services.database.begin() as session:
+        async with self._services.database.reading() as session:
             task = await repository.find(session, task_id)
         if task is None:
             raise TaskNotFoundError(f"There is no task {task_id!r}")
@@ -89,7 +88,6 @@ class SubmissionService:
             if not is_builtin and not await structures.find_for_use(session, [task.structure_id]):
                 raise StructureNotFoundError(f"Its structure {task.structure_id!r} was deleted")
             await hold(session, [model])
-            await self._check_room(session, 1)
             record(session, self._caller, "task.retry", task_id)
             return (await self._queue(session, [_again(task)], None))[0].model_dump(mode="json")
 
@@ -125,7 +123,7 @@ class SubmissionService:
     async def _replay(self, key: Idempotency | None) -> dict[str, Any] | None:
         if key is None:
             return None
-        async with self._services.database.begin() as session:
+        async with self._services.database.reading() as session:
             return await key.replay(session)
 
     async def _commit(
@@ -148,7 +146,6 @@ class SubmissionService:
             if batch is None:
                 raise intake.wrong[0].error
             raise BatchRefusedError([_in_batch(wrong) for wrong in intake.wrong])
-        await self._check_room(session, len(tasks))
         if batch is None:
             return (await self._queue(session, tasks, None))[0].model_dump(mode="json")
         batch_id = new_id("batch")
@@ -166,11 +163,6 @@ class SubmissionService:
         await session.flush()
         accepted = await self._queue(session, tasks, batch_id)
         return BatchAccepted(batch_id=batch_id, tasks=accepted).model_dump(mode="json")
-
-    async def _check_room(self, session: AsyncSession, newcomers: int) -> None:
-        limit = self._services.settings.gateway.max_queued_tasks
-        if await self._services.queue.queue_length(session) + newcomers > limit:
-            raise QueueFullError(f"The queue holds at most {limit} tasks")
 
     async def _queue(
         self, session: AsyncSession, tasks: Sequence[NewTask], batch_id: str | None

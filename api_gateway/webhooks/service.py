@@ -22,7 +22,7 @@ async def history(database: Database, task_id: str) -> list[Delivery]:
     ------
     TaskNotFoundError
     """
-    async with database.begin() as session:
+    async with database.reading() as session:
         if await tasks.find(session, task_id) is None:
             raise TaskNotFoundError(f"There is no task {task_id!r}")
         deliveries = await repository.of_task(session, task_id)

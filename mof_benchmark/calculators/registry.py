@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -370,9 +371,15 @@ def _installed_version(family: Family) -> str | None:
     if importlib.util.find_spec(family.module) is None:
         return None
     try:
-        return metadata.version(family.distribution)
+        return _version(family.distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def _version(distribution: str) -> str:
+    # Takes a millisecond, and every submission asks.
+    return metadata.version(distribution)
 
 
 def _release(version: str) -> tuple[int, ...]:

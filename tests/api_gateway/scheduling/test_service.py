@@ -117,7 +117,7 @@ async def test_position_and_wait_follow_priority_place_and_measured_durations(
         assert outlook.position == 3
         assert outlook.estimated_wait_seconds == pytest.approx(202, abs=1)
         assert await service.outlook(session, await session.get_one(Task, running)) is None
-        assert await service.queue_length(session) == 3
+        assert (await service.forecast(session)).queue_length == 3
 
 
 async def test_a_wait_is_told_from_tasks_of_the_same_size_or_scaled_from_another(
