@@ -91,6 +91,13 @@ def operation(
     }
 
 
+def event_stream(*events: str) -> dict[str, Any]:
+    """The content of an answer that is a stream of server-sent events, described event by event."""
+    data = {"type": "string", "description": "A JSON document."}
+    fields = {"id": {"type": "string"}, "event": {"type": "string", "enum": list(events)}, "data": data}
+    return {"text/event-stream": {"schema": {"type": "object", "properties": fields, "required": ["event"]}}}
+
+
 def _answer(codes: list[int]) -> dict[str, Any]:
     return {
         "model": ErrorEnvelope,

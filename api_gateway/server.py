@@ -51,6 +51,8 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        # It bounds the headers; httptools, taken where it is installed, would not.
+        http="h11",
         timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=_REQUESTS_MAY_TAKE_SECONDS,
         timeout_worker_healthcheck=_PROCESS_MAY_START_SECONDS,

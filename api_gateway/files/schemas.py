@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+# A file's own type: `chemical/x-cif`, `application/gzip`, ….
+_ANY = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": _ANY,
         "headers": {
             "ETag": {"schema": {"type": "string"}, "description": "SHA-256 of the content."},
             "Accept-Ranges": {"schema": {"type": "string"}},
             "Content-Disposition": {"schema": {"type": "string"}},
         },
     },
-    206: {"description": "The part asked for by `Range`."},
+    206: {"description": "The part asked for by `Range`.", "content": _ANY},
     304: {"description": "The client's copy is the present one."},
-    416: {"description": "No such range."},
+    416: {
+        "description": "No such range.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    },
 }

@@ -12,7 +12,15 @@ from api_gateway.envelope import Envelope, Page, ok
 from api_gateway.paging import Paging
 from api_gateway.routing import GuardedRoute, Using, operation
 from api_gateway.system import health, logs, service
-from api_gateway.system.schemas import ConfigView, GpuView, HealthEnvelope, Probe, QueueView
+from api_gateway.system.schemas import (
+    AuditFilter,
+    AuditView,
+    ConfigView,
+    GpuView,
+    HealthEnvelope,
+    Probe,
+    QueueView,
+)
 
 router = APIRouter(tags=["system"], route_class=GuardedRoute)
 
@@ -64,6 +72,14 @@ async def get_queue(using: Using) -> Envelope[QueueView]:
 async def get_config(using: Using) -> Envelope[ConfigView]:
     """Show the settings in force, with every secret masked."""
     return ok(service.config(using))
+
+
+@router.get("/system/audit", **operation(Scope.ADMIN, 40002))
+async def list_audit_lines(
+    using: Using, wanted: Annotated[AuditFilter, Query()]
+) -> Envelope[Page[AuditView]]:
+    """Show who did what, newest first: cancelled, retried, deleted, loaded, uploaded, made a key."""
+    return ok(await service.audit(using, wanted))
 
 
 @router.get(

@@ -10,6 +10,7 @@ from typing import Any
 
 from api_gateway.listener import TaskListener
 from api_gateway.log_ring import LogRing
+from api_gateway.routing import event_stream
 
 _HEARTBEAT_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
@@ -17,7 +18,7 @@ _LOOK_SECONDS = 1.0
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `log`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": event_stream("log"),
     }
 }
 

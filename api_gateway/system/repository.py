@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.database.models import GpuSlot, PoolWorker, Priority, Task, TaskStatus
+from api_gateway.database.models import AuditLine, GpuSlot, PoolWorker, Priority, Task, TaskStatus
+from api_gateway.system.schemas import AuditFilter
 
 
 async def slots(session: AsyncSession) -> Sequence[GpuSlot]:
@@ -47,3 +48,18 @@ async def queued_by_priority(session: AsyncSession) -> dict[Priority, int]:
 async def oldest_queued_at(session: AsyncSession) -> datetime | None:
     query = select(func.min(Task.created_at)).where(Task.status == TaskStatus.QUEUED)
     return await session.scalar(query)
+
+
+async def audit(session: AsyncSession, wanted: AuditFilter) -> tuple[Sequence[AuditLine], int]:
+    """One page of the audit log, newest first, and how many lines there are in all."""
+    given = {"action": wanted.action, "target": wanted.target}
+    named = {name: value for name, value in given.items() if value is not None}
+    total = await session.scalar(select(func.count()).select_from(AuditLine).filter_by(**named))
+    query = (
+        select(AuditLine)
+        .filter_by(**named)
+        .order_by(AuditLine.id.desc())
+        .offset(wanted.offset)
+        .limit(wanted.page_size)
+    )
+    return (await session.scalars(query)).all(), total or 0

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from api_gateway.database.models import TaskStatus
 from api_gateway.envelope import Envelope, Timestamp
+from api_gateway.paging import Paging
 
 State = Literal["ok", "degraded", "down"]
 
@@ -83,3 +84,22 @@ class ConfigView(BaseModel):
     """The settings in force; every secret is masked."""
 
     settings: dict[str, Any]
+
+
+class AuditFilter(Paging):
+    """Which lines of the audit log."""
+
+    action: str | None = Field(None, max_length=64, description="Such as `task.delete`.")
+    target: str | None = Field(None, max_length=128, description="Identifier of what was acted on.")
+
+
+class AuditView(BaseModel):
+    """An action that someone must be able to account for."""
+
+    id: int
+    at: Timestamp
+    actor: str = Field(description="Name of the API key, or `command line`.", examples=["ops"])
+    action: str = Field(examples=["task.delete"])
+    target: str = Field(examples=["task_01kb3jz4zv8m1x2c7d9e5f6g7h"])
+    detail: dict[str, Any] = Field(examples=[{"status": "COMPLETED"}])
+    request_id: str | None

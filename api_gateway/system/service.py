@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from api_gateway.database.models import GpuSlot, Priority
+from api_gateway.envelope import Page
 from api_gateway.scheduling.estimates import Kind
 from api_gateway.services import Services
 from api_gateway.system import repository
-from api_gateway.system.schemas import ConfigView, GpuView, QueueView, RunningTask
+from api_gateway.system.schemas import AuditFilter, AuditView, ConfigView, GpuView, QueueView, RunningTask
 from mof_benchmark.schemas import TaskType
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -36,6 +37,20 @@ async def queue(services: Services) -> QueueView:
         usable_gpus=forecast.usable_slots,
         idle_gpus=forecast.idle_slots,
         estimated_wait_seconds=newcomer.estimated_wait_seconds,
+    )
+
+
+async def audit(services: Services, wanted: AuditFilter) -> Page[AuditView]:
+    async with services.database.reading() as session:
+        lines, total = await repository.audit(session, wanted)
+    return Page(
+        items=[
+            AuditView(
+                **{name: getattr(line, name) for name in AuditView.model_fields},
+            )
+            for line in lines
+        ],
+        pagination=wanted.pagination(total),
     )
 
 

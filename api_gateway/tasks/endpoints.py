@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api_gateway.auth.credentials import Scope
 from api_gateway.envelope import CursorPage, Envelope, ok
-from api_gateway.routing import By, GuardedRoute, Using, operation
+from api_gateway.routing import By, GuardedRoute, Using, event_stream, operation
 from api_gateway.services import Services
 from api_gateway.structures.schemas import Deleted
 from api_gateway.tasks import examples, streams
@@ -48,26 +48,17 @@ LastEventId = Annotated[
     Header(max_length=64, description="Number of the last event seen; the stream goes on after it."),
 ]
 _SUBMISSION_CODES = (
-    30001,
-    30002,
-    30012,
-    30014,
-    30017,
-    40001,
-    40002,
-    40003,
-    40004,
-    40005,
-    40006,
-    40008,
-    40010,
+    *(10004, 30001, 30002, 30012, 30014, 30016, 30017),
+    *(40001, 40002, 40003, 40004, 40005, 40006, 40008, 40010),
 )
+_EVENT_STREAM = event_stream("log", "status", "progress", "end")
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `log`, `status`, `progress` and, at last, `end`; each with an `id`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": _EVENT_STREAM,
     }
 }
+_LOGS: dict[int | str, dict[str, Any]] = {200: {"content": _EVENT_STREAM}}
 _FOLLOW = operation(Scope.READ, 30003, 40002, answers=_STREAM) | {"response_class": StreamingResponse}
 
 
@@ -158,7 +149,11 @@ async def delete_task(using: Using, by: By, task_id: TaskId) -> Envelope[Deleted
     return ok(Deleted(id=task_id))
 
 
-@router.get("/{task_id}/logs", response_model=Envelope[LogPage], **operation(Scope.READ, 30003, 40002))
+@router.get(
+    "/{task_id}/logs",
+    response_model=Envelope[LogPage],
+    **operation(Scope.READ, 30003, 40002, answers=_LOGS),
+)
 async def get_logs(
     using: Using,
     task_id: TaskId,

@@ -127,11 +127,14 @@ def test_a_structure_that_a_task_waits_for_is_not_deleted(client: httpx.Client) 
     assert client.delete(f"/structures/{file_id}").status_code == 200
 
 
-def test_a_deletion_leaves_an_audit_line(client: httpx.Client, sql: Sql) -> None:
+def test_a_deletion_leaves_an_audit_line_that_says_who_did_it(client: httpx.Client, sql: Sql) -> None:
     file_id = data_of(upload(client, xyz("He 0 0 1")), 201)["file_id"]
     request_id = client.delete(f"/structures/{file_id}").json()["request_id"]
-    line = sql.row("SELECT * FROM audit_lines WHERE target = %s", file_id)
+    (line,) = data_of(client.get("/system/audit", params={"target": file_id}))["items"]
     assert (line["action"], line["request_id"]) == ("structure.delete", request_id)
+    assert sql.row("SELECT count(*) AS n FROM api_keys WHERE name = %s", line["actor"])["n"] == 1
+    other = client.get("/system/audit", params={"target": file_id, "action": "task.delete"})
+    assert data_of(other)["pagination"]["total_items"] == 0
 
 
 def test_builtin_structures_are_listed_with_their_source(client: httpx.Client) -> None:
