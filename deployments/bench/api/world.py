@@ -6,7 +6,6 @@ share the cores.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -20,9 +19,6 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from api_gateway.auth.credentials import Scope
-from api_gateway.database import Database, upgrade
-from api_gateway.keys import repository as keys
 from deployments.stack import ports, postgres
 from deployments.stack.home import make_home
 from deployments.stack.waiting import wait_until_accepting
@@ -102,6 +98,7 @@ def running(home: Path, *, ended_tasks: int, processes: int) -> Iterator[World]:
         "MOFSIM_DATABASE__URL": url,
         "MOFSIM_GATEWAY__PORT": str(gateway_port),
         "MOFSIM_GATEWAY__PROCESSES": str(processes),
+        "MOFSIM_GATEWAY__DEFAULT_RATE_PER_MINUTE": str(MANY_PER_MINUTE),
         "MOFSIM_PREFECT__API_URL": NOBODY,
     }
     settings = load_settings(home)
@@ -110,13 +107,12 @@ def running(home: Path, *, ended_tasks: int, processes: int) -> Iterator[World]:
     server = subprocess.Popen(postgres.server_command(home, database_port, 100), stderr=subprocess.DEVNULL)
     try:
         _wait_for_database(url)
-        upgrade(url)
-        _fill(url, ended_tasks)
-        key = asyncio.run(_make_key(url))
         with (home / "gateway.out").open("wb") as out:
             gateway = subprocess.Popen([sys.executable, "-m", "api_gateway"], stdout=out, stderr=out)
         try:
             wait_until_accepting(f"http://127.0.0.1:{gateway_port}")
+            _fill(url, ended_tasks)
+            key = settings.admin_key_file.read_text().strip()
             yield World(gateway_port, key, psutil.Process(gateway.pid), psutil.Process(server.pid), url)
         finally:
             gateway.terminate()
@@ -141,15 +137,6 @@ def _fill(url: str, ended_tasks: int) -> None:
         cursor.execute(_HISTORY, {"tasks": ended_tasks})
         cursor.execute("VACUUM ANALYZE")
         cursor.connection.close()
-
-
-async def _make_key(url: str) -> str:
-    database = Database(url)
-    try:
-        async with database.begin() as session:
-            return str(await keys.create(session, "bench", Scope, rate_per_minute=MANY_PER_MINUTE))
-    finally:
-        await database.close()
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
