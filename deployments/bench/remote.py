@@ -47,12 +47,16 @@ def structures() -> dict[str, Atoms]:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Medians, ms: the whole question, the model in its process, and what is between them."""
+    """Medians, ms: the whole question, the model in its process, and what is between them.
+
+    On a busy machine most of that is waiting for a core: the least of all calls tells.
+    """
 
     structure: str
     question_ms: float
     model_ms: float
     overhead_ms: float
+    least_overhead_ms: float
 
 
 def measure(calculator: RemoteCalculator, name: str, atoms: Atoms, calls: int) -> Overhead:
@@ -64,7 +68,13 @@ def measure(calculator: RemoteCalculator, name: str, atoms: Atoms, calls: int) -
         questions.append(1e3 * (time.perf_counter() - begun))
         models.append(1e3 * calculator.model_seconds)
     overheads = [whole - model for whole, model in zip(questions, models, strict=True)]
-    return Overhead(name, *(statistics.median(values) for values in (questions, models, overheads)))
+    return Overhead(
+        structure=name,
+        question_ms=statistics.median(questions),
+        model_ms=statistics.median(models),
+        overhead_ms=statistics.median(overheads),
+        least_overhead_ms=min(overheads),
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,9 +95,9 @@ def main(argv: list[str] | None = None) -> None:
         for each in (here, calculator):
             each.calculate(crystal)
         apart = float(np.abs(here.results["forces"] - calculator.results["forces"]).max())
-        table = Table("structure", "question ms", "model ms", "overhead ms", f"< {GOAL_MS:g} ms")
+        table = Table("structure", "question ms", "model ms", "overhead ms", "least ms", f"< {GOAL_MS:g} ms")
         for figure in figures:
-            values = (figure.question_ms, figure.model_ms, figure.overhead_ms)
+            values = (figure.question_ms, figure.model_ms, figure.overhead_ms, figure.least_overhead_ms)
             reached = "reached" if figure.overhead_ms < GOAL_MS else "MISSED"
             table.add_row(figure.structure, *(f"{value:.2f}" for value in values), reached)
         console.print(table)
