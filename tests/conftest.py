@@ -11,9 +11,15 @@ from xdist.scheduler import LoadScopeScheduling
 # As on a GPU host; and several test processes share the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["tests.fixtures.execution", "tests.fixtures.postgres", "tests.fixtures.prefect"]
+pytest_plugins = [
+    "tests.fixtures.execution",
+    "tests.fixtures.postgres",
+    "tests.fixtures.prefect",
+    "tests.fixtures.stack",
+]
 SERVERS = {
     "tests/stack/": "stack",
+    "tests/docs/": "stack",
     "tests/flows/": "execution",
     "tests/deployments/": "execution",
     "tests/api_gateway/alerts/": "prefect",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -149,6 +150,16 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument()] = "") -
     if name not in known:
         fail(f"There is no benchmark {name!r}; there are: {', '.join(known)}.")
     raise typer.Exit(_module(f"{benchmarks.__name__}.{name}", *context.args))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def docs(context: typer.Context) -> None:
+    """Serve the documentation, on port 8001 (`./mofsim docs build` writes it to ./site instead)."""
+    words = context.args or ["serve", "--dev-addr", "127.0.0.1:8001"]
+    # MkDocs takes its paths from the folder it runs in.
+    os.chdir(checks.ROOT)
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
+    raise typer.Exit(_module("mkdocs", *words))
 
 
 @app.command(context_settings=PASS_THROUGH)

@@ -1,0 +1,1 @@
+"""The documentation; `docs.generated` makes parts of it from the code."""

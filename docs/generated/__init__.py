@@ -1,0 +1,1 @@
+"""What pages of the site take from the code: parameters, results, settings, error codes, commands."""
