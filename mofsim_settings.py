@@ -365,7 +365,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        home = Path((init_settings() | env_settings_home(env_settings)).get("home", DEFAULT_HOME))
+        home = Path((env_settings_home(env_settings) | init_settings()).get("home", DEFAULT_HOME))
         return (
             init_settings,
             env_settings,
