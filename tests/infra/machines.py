@@ -150,6 +150,8 @@ def network() -> Iterator[Network]:
             machine.processes["init"].kill()
             for process in machine.processes.values():
                 process.wait()
+            # Connections that still linger would keep the namespace, and with it the cable.
+            _ip("link", "delete", machine.link)
         _ip("link", "delete", bridge)
         shutil.rmtree(folder, ignore_errors=True)
 
