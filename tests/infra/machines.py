@@ -150,8 +150,8 @@ def network() -> Iterator[Network]:
             machine.processes["init"].kill()
             for process in machine.processes.values():
                 process.wait()
-            # Connections that still linger would keep the namespace, and with it the cable.
-            _ip("link", "delete", machine.link)
+            # Connections that linger keep the namespace, and with it the cable, for a while; else it is gone.
+            subprocess.run(["ip", "link", "delete", machine.link], check=False, capture_output=True)
         _ip("link", "delete", bridge)
         shutil.rmtree(folder, ignore_errors=True)
 
