@@ -24,7 +24,6 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
-from prefect.workers.base import BaseWorker
 
 from deployments.automations import ensure_automations
 from deployments.stack.parts import MAINTENANCE_POOL
@@ -33,6 +32,12 @@ from mofsim_settings import Settings, load_settings
 
 WORKER_TYPE = "mofsim"
 POOL_LIMIT = 1
+JOB_TEMPLATE = {
+    "job_configuration": {"runs_in": "the resident worker"},
+    "variables": {"type": "object", "properties": {}},
+}
+"""Runs need no infrastructure. Prefect checks a run against its pool's template when it makes it,
+which takes 8 ms with the default one and next to nothing with this."""
 QUEUES = {"critical": 1, "high": 2, "normal": 3, "low": 4}
 """Work queues of every pool with their priority in Prefect (lower goes first)."""
 FLOWS = {
@@ -154,21 +159,20 @@ async def _all_deployments(client: PrefectClient) -> list[DeploymentResponse]:
 
 
 async def _make_pool(client: PrefectClient, name: str, gpu: int) -> WorkPool:
-    template = BaseWorker.get_default_base_job_template()
     try:
         pool = await client.create_work_pool(
             WorkPoolCreate(
                 name=name,
                 type=WORKER_TYPE,
                 description=f"Runs on GPU {gpu}, by the resident worker.",
-                base_job_template=template,
+                base_job_template=JOB_TEMPLATE,
                 concurrency_limit=POOL_LIMIT,
             )
         )
     except ObjectAlreadyExists:
         pool = await client.read_work_pool(name)
         await client.update_work_pool(
-            name, WorkPoolUpdate(base_job_template=template, concurrency_limit=POOL_LIMIT)
+            name, WorkPoolUpdate(base_job_template=JOB_TEMPLATE, concurrency_limit=POOL_LIMIT)
         )
     for queue, priority in QUEUES.items():
         try:

@@ -43,6 +43,8 @@ class FlowServices:
     """Kill the host of a GPU, for a reason; its nanny brings it back."""
     closing: asyncio.Event
     """Set when this process is about to end: its runs are given up for another attempt."""
+    computed: Callable[[], None] = lambda: None
+    """To be called when the last stage is over: the next run may begin."""
 
 
 services: ContextVar[FlowServices] = ContextVar("mofsim_flow_services")
@@ -64,6 +66,7 @@ class Attempt:
         self._database = given.database
         self._kill_host = given.kill_host
         self._closing = given.closing
+        self._computed = given.computed
 
     async def run(self, stage: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a stage to its end on the attempt's GPU, or take it from an earlier attempt.
@@ -127,6 +130,7 @@ class Attempt:
         StoppedError
             When a newer attempt has taken over.
         """
+        self._computed()
         files = await asyncio.to_thread(
             file_documents,
             result.output_files,

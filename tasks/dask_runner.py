@@ -128,6 +128,7 @@ class StageHandle:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._done.wait()
+                    break
             if await self.is_on_a_host():
                 seen_at = self._loop.time()
             elif self._loop.time() - seen_at > patience_seconds and not self._done.is_set():

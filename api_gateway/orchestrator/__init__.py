@@ -7,11 +7,12 @@ from api_gateway.orchestrator.client import (
     OrchestratorRefusedError,
 )
 from api_gateway.orchestrator.events import run_events
-from api_gateway.orchestrator.runs import AttemptKey, RunNews, RunOrder, RunState
+from api_gateway.orchestrator.runs import AttemptKey, MadeRun, RunNews, RunOrder, RunState
 
 __all__ = [
     "AttemptKey",
     "DeploymentMissingError",
+    "MadeRun",
     "Orchestrator",
     "OrchestratorRefusedError",
     "RunNews",

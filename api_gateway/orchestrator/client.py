@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from api_gateway.errors import OrchestratorUnavailableError
-from api_gateway.orchestrator.runs import RunNews, RunOrder, RunState
+from api_gateway.orchestrator.runs import MadeRun, RunNews, RunOrder, RunState
 from mofsim_settings import Settings
 
 
@@ -90,7 +90,7 @@ class Orchestrator:
         except OrchestratorUnavailableError:
             return False
 
-    async def create_run(self, order: RunOrder) -> UUID:
+    async def create_run(self, order: RunOrder) -> MadeRun:
         """Make the run, or find the one that an earlier call with this attempt made.
 
         Raises
@@ -117,7 +117,7 @@ class Orchestrator:
                 # Deployed anew under another id: the next try looks it up again.
                 del self._deployments[order.deployment]
                 raise DeploymentMissingError(order.deployment) from error
-        return run.id
+        return MadeRun(flow_run_id=run.id, document=run.model_dump_json(exclude_none=True))
 
     async def stop_run(self, flow_run_id: UUID) -> RunState | None:
         """Ask a run to stop; one that never started is Cancelled at once.

@@ -94,6 +94,15 @@ class RunNews:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MadeRun:
+    """A flow run that Prefect has made, or had made before."""
+
+    flow_run_id: UUID
+    document: str
+    """The run as Prefect described it, in JSON: whoever has this need not read it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOrder:
     """A flow run to be made: a calculation bound to a slot and an attempt."""
 

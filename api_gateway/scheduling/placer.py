@@ -20,6 +20,7 @@ from api_gateway.metrics import instruments
 from api_gateway.orchestrator import (
     AttemptKey,
     DeploymentMissingError,
+    MadeRun,
     Orchestrator,
     OrchestratorRefusedError,
     RunOrder,
@@ -35,6 +36,9 @@ log = structlog.get_logger("gateway.placement")
 
 _TICK_SECONDS = 1.0
 """Longest pause between two rounds: retries that wait, runs that near their end, slots gone silent."""
+
+_NOTIFY_BYTES = 8000
+"""PostgreSQL's limit of a notification."""
 
 _PARALLEL_CALLS = 8
 """Runs made at the same time; Prefect's server is one process."""
@@ -121,16 +125,16 @@ class Placer:
     async def _make_run(self, order: RunOrder) -> None:
         try:
             async with self._calls:
-                flow_run_id = await self._orchestrator.create_run(order)
+                made = await self._orchestrator.create_run(order)
             async with self._database.begin() as session:
                 await session.execute(
                     update(TaskAttempt)
                     .where(TaskAttempt.task_id == order.key.task_id, TaskAttempt.attempt == order.key.attempt)
-                    .values(flow_run_id=flow_run_id)
+                    .values(flow_run_id=made.flow_run_id)
                 )
                 await session.execute(
                     text("SELECT pg_notify('mofsim_pool', :news)"),
-                    {"news": f"gpu-{order.request.gpu_id} {flow_run_id}"},
+                    {"news": _announcement(order, made)},
                 )
             await pass_on_stop(self._database, self._orchestrator, self._settings, order.key)
         except OrchestratorRefusedError as refusal:
@@ -183,6 +187,13 @@ async def _bind(session: AsyncSession, decision: Decision) -> Task | None:
         )
     )
     return found[0]
+
+
+def _announcement(order: RunOrder, made: MadeRun) -> str:
+    """What the pool worker is told: slot and run, and how the run looks where that can be said."""
+    short = f"gpu-{order.request.gpu_id} {made.flow_run_id}"
+    whole = f"{short} {made.document}"
+    return whole if len(whole.encode()) < _NOTIFY_BYTES else short
 
 
 def run_order(task: Task) -> RunOrder:

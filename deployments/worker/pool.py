@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,7 @@ from tasks.attempt import FlowServices
 
 SYNC_SECONDS = 30.0
 RESTART_SECONDS = 1.0
+REMEMBERED_RUNS = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
         self._given = given
         self._flows: dict[UUID, Flow[..., Any]] = {}
         self._woken = asyncio.Event()
-        self._told: UUID | None = None
+        self._told: dict[UUID, FlowRun | None] = {}
+        self._begun: deque[UUID] = deque(maxlen=REMEMBERED_RUNS)
+        self._asking = True
         self._closing = False
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -62,9 +66,20 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
     def pool(self) -> str:
         return self._work_pool_name
 
-    def wake(self, flow_run_id: UUID | None = None) -> None:
-        """There may be a run for this pool: this one, if nothing else is going on."""
-        self._told = None if self.active else flow_run_id
+    @property
+    def busy(self) -> bool:
+        """Whether a run of this pool still needs the device."""
+        return any(not run.computed for run in self.active.values())
+
+    def wake(self) -> None:
+        """There may be runs for this pool; only its queues know which."""
+        self._asking = True
+        self._woken.set()
+
+    def tell(self, flow_run_id: UUID, flow_run: FlowRun | None) -> None:
+        """This run waits for the pool; where that is known, it looks like this."""
+        # Prefect would let a finished run begin once more: late news of one is checked first.
+        self._told[flow_run_id] = None if flow_run_id in self._begun else flow_run
         self._woken.set()
 
     async def serve(self) -> None:
@@ -85,13 +100,13 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
         synced = loop.time()
         while not self._closing:
             self._woken.clear()
-            if not self.active:
+            if not self.busy:
                 await self._take_next()
             try:
                 async with asyncio.timeout(SYNC_SECONDS):
                     await self._woken.wait()
             except TimeoutError:
-                pass
+                self._asking = True
             if loop.time() - synced >= SYNC_SECONDS:
                 await self.sync_with_backend()
                 synced = loop.time()
@@ -116,22 +131,32 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
     ) -> BaseWorkerResult:
         """Run a flow run that this worker holds, to its end."""
         active = self.active[flow_run.id]
-        await active.drive(await self._flow_of(flow_run))
+        await active.drive(await self._flow_of(flow_run), computed=self._woken.set)
         return BaseWorkerResult(identifier=self._identity, status_code=0)
 
     async def _setup_cancellation_observer(self) -> None:
         """Leave cancelling to the service, which watches the runs of all pools at once."""
 
     async def _take_next(self) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            # An idle pool needs no question about queues and limits, which costs the server most.
-            flow_run = await self.client.read_flow_run(told)
-            if flow_run.state is not None and flow_run.state.is_scheduled() and self._begin(flow_run):
-                return
+        if len(self._told) == 1 and not self._asking:
+            # A single run needs no question about queues and limits, which costs the server most.
+            flow_run_id, known = self._told.popitem()
+            flow_run = known or await self.client.read_flow_run(flow_run_id)
+            if flow_run.state is not None and flow_run.state.is_scheduled():
+                self._begin(flow_run)
+        elif self._told or self._asking:
+            await self._take_first()
+
+    async def _take_first(self) -> None:
+        """Begin the run that the pool's queues put first; with one still closing there is none."""
+        told, self._asking = list(self._told), bool(self.active)
         for response in await self._get_scheduled_flow_runs():
             if self._begin(response.flow_run):
                 return
+        if not self.active:
+            # Whatever was told is not waiting any more.
+            for flow_run_id in told:
+                self._told.pop(flow_run_id, None)
 
     def _begin(self, flow_run: FlowRun) -> bool:
         try:
@@ -140,6 +165,8 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
             _log.warning("Run %s is not one of the gateway's: %s", flow_run.id, error)
             self._keep(asyncio.create_task(self._give_up(flow_run, "not a request of the gateway")))
             return False
+        self._begun.append(flow_run.id)
+        self._told.pop(flow_run.id, None)
         self.active[flow_run.id] = ActiveRun(flow_run, request, self._given)
         # Not in the worker's own task group, which ends with a lost connection to the server.
         self._keep(asyncio.create_task(self._run_and_release(flow_run)))
@@ -167,21 +194,27 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
             await self._give_up(flow_run, f"the worker failed: {error}")
         finally:
             del self.active[flow_run.id]
-            self.wake()
+            self._woken.set()
 
     async def _claim(self, flow_run: FlowRun) -> bool:
-        """Write our name on the run and move it to Pending; says whether it is ours."""
-        _, state = await asyncio.gather(
-            through_outages(
-                f"claiming {flow_run.name}",
-                lambda: self.client.update_flow_run(flow_run.id, infrastructure_pid=self._identity),
-            ),
-            through_outages(
-                f"Pending of {flow_run.name}",
-                lambda: propose_state(self.client, Pending(), flow_run_id=flow_run.id),
-            ),
+        """Move the run to Pending and write our name on it; says whether it is ours."""
+        state = await through_outages(
+            f"Pending of {flow_run.name}",
+            lambda: propose_state(self.client, Pending(), flow_run_id=flow_run.id),
         )
-        return bool(state.is_pending())
+        if not state.is_pending():
+            return False
+        flow_run.state, flow_run.state_type, flow_run.state_name = state, state.type, state.name
+        # The run does not wait for its name: without one it is known to be of this machine's worker.
+        self._keep(asyncio.create_task(self._sign(flow_run)))
+        return True
+
+    async def _sign(self, flow_run: FlowRun) -> None:
+        with suppress(ObjectNotFound):
+            await through_outages(
+                f"the name on {flow_run.name}",
+                lambda: self.client.update_flow_run(flow_run.id, infrastructure_pid=self._identity),
+            )
 
     async def _give_up(self, flow_run: FlowRun, reason: str) -> None:
         """End a run that could not be run, unless it has ended."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import Flow
@@ -29,6 +29,8 @@ class ActiveRun:
     request: CalculationRequest
     given: FlowServices
     stop_reason: str | None = None
+    computed: bool = False
+    """Its stages are over and the device is free: what is left is telling of it."""
     _engine: ResidentFlowEngine | None = None
     _task: asyncio.Task[None] | None = field(default=None)
 
@@ -36,9 +38,20 @@ class ActiveRun:
     def key(self) -> str:
         return f"{self.request.task_id}:{self.request.attempt}"
 
-    async def drive(self, flow: Flow[..., Any]) -> None:
-        """Run the flow; returns when it ended, whichever way."""
-        services.set(self.given)
+    async def drive(self, flow: Flow[..., Any], *, computed: Callable[[], None]) -> None:
+        """Run the flow; returns when it ended, whichever way.
+
+        Parameters
+        ----------
+        computed
+            Called once `computed` is true.
+        """
+
+        def note() -> None:
+            self.computed = True
+            computed()
+
+        services.set(replace(self.given, computed=note))
         # Named here, results need no question to the server about where they go: Prefect's engine
         # asks it in the event loop, without awaiting. The stages inherit the place.
         place = stages_folder(self.given.settings, self.request)

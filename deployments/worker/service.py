@@ -10,7 +10,7 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 import httpx
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import AsyncClientContext
 
 from deployments.prefect_setup import ensure, pool_name
@@ -128,16 +128,23 @@ class WorkerService:
                     for run in self._active():
                         if run.flow_run.id == flow_run.id:
                             run.stop("cancelled in Prefect")
-                elif flow_run.work_pool_name is not None:
-                    self._wake(flow_run.work_pool_name)
+                elif flow_run.work_pool_name in self._workers:
+                    self._workers[flow_run.work_pool_name].tell(flow_run.id, None)
 
     def _active(self) -> list[ActiveRun]:
         return [run for worker in self._workers.values() for run in worker.active.values()]
 
     def _wake(self, payload: str) -> None:
-        pool, _, flow_run_id = payload.partition(" ")
-        if pool in self._workers:
-            self._workers[pool].wake(UUID(flow_run_id) if flow_run_id else None)
+        pool, *news = payload.split(" ", 2)
+        if pool not in self._workers:
+            return
+        match news:
+            case []:
+                self._workers[pool].wake()
+            case [flow_run_id]:
+                self._workers[pool].tell(UUID(flow_run_id), None)
+            case [flow_run_id, document]:
+                self._workers[pool].tell(UUID(flow_run_id), FlowRun.model_validate_json(document))
 
     def _wake_all(self) -> None:
         for worker in self._workers.values():

@@ -45,8 +45,8 @@ def order(*, attempt: int = 1, gpu_id: int = 0, task_id: str | None = None) -> R
 async def test_a_run_is_made_once_however_often_it_is_asked_for(api_url: str) -> None:
     wanted = order()
     async with Orchestrator(api_url) as orchestrator, PrefectClient(api_url) as client:
-        first = await orchestrator.create_run(wanted)
-        assert await orchestrator.create_run(wanted) == first
+        first = (await orchestrator.create_run(wanted)).flow_run_id
+        assert (await orchestrator.create_run(wanted)).flow_run_id == first
         run = await client.read_flow_run(first)
     assert run.name == f"{wanted.request.task_id}:1"
     assert run.work_queue_name == "high"
@@ -68,7 +68,7 @@ async def test_a_run_that_never_started_is_cancelled_at_once_and_a_running_one_i
     api_url: str,
 ) -> None:
     async with Orchestrator(api_url) as orchestrator, PrefectClient(api_url) as client:
-        waiting, running = [await orchestrator.create_run(order()) for _ in range(2)]
+        waiting, running = [(await orchestrator.create_run(order())).flow_run_id for _ in range(2)]
         await client.set_flow_run_state(running, Pending())
         await client.set_flow_run_state(running, Running())
         assert await orchestrator.stop_run(waiting) is RunState.CANCELLED
@@ -78,7 +78,7 @@ async def test_a_run_that_never_started_is_cancelled_at_once_and_a_running_one_i
 
 async def test_a_stuck_run_is_closed_and_an_ended_one_keeps_its_state(api_url: str) -> None:
     async with Orchestrator(api_url) as orchestrator, PrefectClient(api_url) as client:
-        stuck, done = [await orchestrator.create_run(order()) for _ in range(2)]
+        stuck, done = [(await orchestrator.create_run(order())).flow_run_id for _ in range(2)]
         for run_id in (stuck, done):
             await client.set_flow_run_state(run_id, Pending())
             await client.set_flow_run_state(run_id, Running())
@@ -101,7 +101,7 @@ async def test_states_arrive_as_events_in_their_order(api_url: str) -> None:
         run_events(api_url) as events,
         asyncio.timeout(30),
     ):
-        run_id = await orchestrator.create_run(wanted)
+        run_id = (await orchestrator.create_run(wanted)).flow_run_id
         states: list[State] = [Pending(), Running(), Completed()]
         for state in states:
             await client.set_flow_run_state(run_id, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -79,3 +80,13 @@ def test_a_host_dies_with_the_process_it_was_forked_from(execution: Execution) -
     wait_until(lambda: not psutil.pid_exists(pid), 30, "the host's end")
     wait_until(lambda: execution.host_is_up(other_than=pid), START_SECONDS, "the host's return")
     assert_the_slot_works(execution)
+
+
+def test_late_news_of_a_run_that_has_ended_does_not_begin_it_again(execution: Execution) -> None:
+    request = execution.submit(SALT)
+    run = execution.end_of(request, START_SECONDS)
+    waiting = run | {"state": {"type": "SCHEDULED"}, "state_type": "SCHEDULED"}
+    news = f"gpu-{request.gpu_id} {run['id']} {json.dumps(waiting)}"
+    execution.database.execute("SELECT pg_notify('mofsim_pool', %s)", [news])
+    assert_the_slot_works(execution)
+    assert execution.flow_run(request)["state"]["id"] == run["state"]["id"]
