@@ -57,12 +57,17 @@ class Placer:
 
     async def run(self) -> None:
         """Place until cancelled."""
+        clock = asyncio.get_running_loop()
+        looked = clock.time() - _TICK_SECONDS
         try:
             async with self._database.connection("mofsim_queue") as connection:
                 while True:
                     with instruments.placement_round_seconds.time():
                         await self.place_once()
-                    await self.launch_missing()
+                    # Not in every round: it must not delay the runs that the round has just begun to make.
+                    if clock.time() - looked >= _TICK_SECONDS:
+                        await self.launch_missing()
+                        looked = clock.time()
                     async for _ in connection.notifies(timeout=_TICK_SECONDS, stop_after=1):
                         pass
         finally:
