@@ -1,0 +1,119 @@
+"""Short tasks on one slot of a real stack against the bare loop of force calls."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import torch
+from mofsim_client import MOFSimClient
+from mofsim_client.requests import SinglePoint
+
+from deployments.bench.overhead import MODEL
+from deployments.bench.queue.figures import Figure
+from deployments.stack import lifecycle
+from deployments.stack.lifecycle import Stack
+from mof_benchmark.calculators import registry
+from mof_benchmark.calculators.loading import load_card
+from mof_benchmark.calculators.metering import MeteredCalculator
+from mof_benchmark.structures import builtin
+
+GOAL_PERCENT = 80.0
+BATCH = 1000
+BARE_CALLS = 20
+BARE_CALLS_PLAIN = 5
+LOOK_SECONDS = 1.0
+
+
+def measure(structures: dict[str, int]) -> list[Figure]:
+    """Rates of single points on one slot.
+
+    Parameters
+    ----------
+    structures
+        Number of tasks by built-in structure; the first one has the goal.
+    """
+    home = Path(tempfile.mkdtemp(prefix="mofsim-bench-"))
+    figures: list[Figure] = []
+    try:
+        stack = lifecycle.up(home, port=0, slots=1)
+        try:
+            with MOFSimClient(home=home) as client:
+                for number, (structure, count) in enumerate(structures.items()):
+                    figures += _of_structure(client, stack, structure, count, with_goal=number == 0)
+        finally:
+            lifecycle.down(home, wait_for_tasks=False)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return figures
+
+
+def _of_structure(
+    client: MOFSimClient, stack: Stack, structure: str, count: int, *, with_goal: bool
+) -> list[Figure]:
+    client.submit_single_point(structure, MODEL).wait()
+    fused = bare_seconds(structure, stack.settings.models_dir, BARE_CALLS, fused=True)
+    plain = bare_seconds(structure, stack.settings.models_dir, BARE_CALLS_PLAIN, fused=False)
+    seconds = seconds_per_task(client, stack, structure, count)
+    what = f"{count} single points of {structure} ({len(builtin.build(structure))} atoms)"
+    note = "real stack, one slot; from the start of the first task to the end of the last"
+    return [
+        Figure(f"{what}: a bare call", 1000 * fused, "ms", note=note),
+        Figure(f"{what}: a bare call of the plain model", 1000 * plain, "ms", note=note),
+        Figure(f"{what}: a task", 1000 * seconds, "ms", note=note),
+        Figure(
+            f"{what}: of the bare loop's rate",
+            100 * fused / seconds,
+            "%",
+            at_least=GOAL_PERCENT if with_goal else None,
+            note=note,
+        ),
+        Figure(f"{what}: of the plain bare loop's rate", 100 * plain / seconds, "%", note=note),
+    ]
+
+
+def bare_seconds(structure: str, models_dir: Path, calls: int, *, fused: bool) -> float:
+    """Median seconds of a force call in a bare loop, while the stack idles."""
+    torch.set_num_threads(1)
+    card = registry.card(MODEL)
+    if not fused:
+        card = replace(card, settings={**card.settings, "accelerate": False})
+    calculator = MeteredCalculator(load_card(card, models_dir=models_dir))
+    atoms = builtin.build(structure)
+    seconds = []
+    for _ in range(calls + 2):
+        calculator.reset()
+        started = time.perf_counter()
+        calculator.calculate(atoms, ["energy", "forces", "stress"])
+        seconds.append(time.perf_counter() - started)
+    # The first calls compile.
+    return statistics.median(seconds[2:])
+
+
+def seconds_per_task(client: MOFSimClient, stack: Stack, structure: str, count: int) -> float:
+    """Seconds that a task takes on average where the next is always waiting."""
+    batches = [
+        client.submit_batch([SinglePoint(structure, MODEL) for _ in range(min(BATCH, count - start))])
+        for start in range(0, count, BATCH)
+    ]
+    ids = [task.id for batch in batches for task in batch]
+    with psycopg.connect(stack.settings.database.url.get_secret_value(), autocommit=True) as database:
+        while True:
+            row = database.execute(
+                "SELECT count(*) FILTER (WHERE status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT')),"
+                " count(*) FILTER (WHERE status = 'COMPLETED'),"
+                " extract(epoch FROM max(ended_at) - min(started_at))::float8 FROM tasks WHERE id = ANY(%s)",
+                [ids],
+            ).fetchone()
+            ended, completed, seconds = row or (0, 0, 0.0)
+            if ended == count:
+                break
+            time.sleep(LOOK_SECONDS)
+    if completed != count:
+        raise RuntimeError(f"only {completed} of {count} tasks completed")
+    return float(seconds) / count
