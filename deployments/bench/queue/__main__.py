@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -75,6 +77,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, help="tasks of the smallest structure of `single` (1000)")
     parser.add_argument("--json", type=Path, default=Path("mofsim-bench/queue.json"), help="where to write")
     options = parser.parse_args()
+    # A `kill` ends the servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if unknown := set(options.measurement) - set(MEASUREMENTS):
         parser.error(f"there is no measurement {', '.join(sorted(unknown))}")
     console = Console()

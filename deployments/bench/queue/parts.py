@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from deployments.environment import client_environment, process_environment
+from deployments.environment import prepare_environment, process_environment
 from deployments.stack import ports, postgres
 from deployments.stack.home import make_home, write_stack_file
 from deployments.stack.parts import Part, gateway, postgres_server, prefect_server
@@ -42,9 +42,8 @@ def servers(slots: int, *, with_prefect: bool) -> Iterator[Settings]:
     try:
         settings = Settings(home=home, **facts)
         make_home(settings)
-        (home / "run").mkdir(exist_ok=True)
         write_stack_file(home, facts)
-        os.environ.update(client_environment(settings))
+        prepare_environment(settings)
         postgres.prepare(home)
         with ExitStack() as running:
             running.enter_context(process(postgres_server(settings), settings))
