@@ -38,6 +38,7 @@ from mofsim_settings import Settings
 
 GOAL_PERCENT = 90.0
 WARM_UP_SECONDS = 20.0
+PATIENCE_SECONDS = 600.0
 CONNECTIONS = 16
 
 _UNATTENDED = Part(
@@ -82,6 +83,8 @@ async def _watch(
     try:
         enough = int(1.2 * slots * (seconds + WARM_UP_SECONDS) / task_seconds)
         await submit(database, settings, enough, mixed=False)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await played.all_have_worked.wait()
         await asyncio.sleep(WARM_UP_SECONDS)
         begin, processor = time.monotonic(), psutil.cpu_times()
         await asyncio.sleep(seconds)
@@ -132,6 +135,7 @@ class PlayedSlots:
         self._devices: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._current: dict[int, CalculationRequest] = {}
         self._intervals: list[tuple[float, float]] = []
+        self.all_have_worked = asyncio.Event()
 
     def busy_seconds(self, begin: float, end: float) -> float:
         """Seconds of all slots together that were spent on tasks, within a window."""
@@ -163,6 +167,8 @@ class PlayedSlots:
             await self._call("SELECT attempt_report(%s, %s, NULL, %s)", *attempt, Jsonb(_lines(request)))
             await asyncio.sleep(max(0.0, self.task_seconds - (time.monotonic() - start)))
             self._intervals.append((start, time.monotonic()))
+            if len(self._devices) == self._settings.compute.slots:
+                self.all_have_worked.set()
             self._current.pop(request.gpu_id, None)
         await self._call("SELECT attempt_result(%s, %s, '{}', '[]')", *attempt)
         await announcing
