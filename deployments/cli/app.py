@@ -183,7 +183,17 @@ app.command()(operations.restore)
 
 
 def main() -> None:
-    app()
+    """Run the command line; the Tab key is answered for the client's commands as well."""
+    if "_MOFSIM_COMPLETE" in os.environ:
+        from mofsim_client.cli import app as client
+
+        app.registered_commands += client.registered_commands
+        for group in client.registered_groups:
+            if group.name == "models" and group.typer_instance is not None:
+                models.registered_commands += group.typer_instance.registered_commands
+            else:
+                app.registered_groups.append(group)
+    app(prog_name="mofsim")
 
 
 def _stop(folder: Path) -> None:

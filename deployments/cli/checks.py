@@ -12,6 +12,7 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
     ("mypy",),
+    ("pyright", "--pythonpath", sys.executable),
     ("pytest", "--numprocesses=2"),
 )
 

@@ -54,14 +54,14 @@ def print_slots(console: Console, stack: Stack) -> None:
         console.print(f"The gateway does not tell the GPU slots: {error}")
         return
     for slot in slots:
-        memory, temperature = slot["memory_free_MB"], slot["temperature_C"]
+        memory, temperature = slot.memory_free_MB, slot.temperature_C
         table.add_row(
-            str(slot["gpu_id"]),
-            slot["state"],
-            slot["device"],
+            str(slot.gpu_id),
+            slot.state,
+            slot.device or "",
             "" if memory is None else f"{memory:.0f} MB",
             "" if temperature is None else f"{temperature:.0f} °C",
-            ", ".join(slot["warm_models"]),
-            (slot["current"] or {}).get("task_id", ""),
+            ", ".join(slot.warm_models),
+            slot.current.task_id if slot.current else "",
         )
     console.print(table)

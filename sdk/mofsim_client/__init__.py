@@ -1,26 +1,28 @@
 """Python client of mofsim: simulations of metal-organic frameworks as a service.
 
 `MOFSimClient` blocks, `AsyncMOFSimClient` is awaited; both do the same. `requests` holds the six
-calculations as values, `results` what they return.
+calculations as values, `results` what they return. `MOFSimCalculator` (module `calculator`, needs
+ASE) is an ASE calculator on a served model, and `mofsim_client.top` the screen `mofsim top`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from mofsim_client import requests, results
 from mofsim_client._client import AsyncMOFSimClient, MOFSimClient
+from mofsim_client._display import Listing
 from mofsim_client._documents import (
+    BatchInfo,
     DeliveryAttempt,
     Event,
     LogLine,
-    ModelCommand,
-    ModelInfo,
     Priority,
     Progress,
-    StructureInfo,
-    SystemStatus,
     TaskFault,
     TaskInfo,
     TaskStatus,
     WebhookDelivery,
 )
+from mofsim_client._effects import OnUpload
 from mofsim_client._exceptions import (
     AlertNotFoundError,
     APIError,
@@ -81,6 +83,26 @@ from mofsim_client._exceptions import (
     WebhookVerificationError,
     WorkerLostError,
 )
+from mofsim_client._inventory import (
+    AlertInfo,
+    AlertRule,
+    Amount,
+    ComponentHealth,
+    CustomModelInfo,
+    GpuInfo,
+    Health,
+    ModelCheck,
+    ModelCommand,
+    ModelInfo,
+    ModelValidation,
+    QueueInfo,
+    RunningTask,
+    StorageDue,
+    StorageInfo,
+    StructureInfo,
+    SystemLogLine,
+    SystemStatus,
+)
 from mofsim_client._methods import Stream
 from mofsim_client._settings import Connection, __version__
 from mofsim_client._structures import (
@@ -88,12 +110,13 @@ from mofsim_client._structures import (
     StructureLike,
     UploadedId,
 )
-from mofsim_client._task_calls import BatchProgress
+from mofsim_client._tables import to_dataframe
 from mofsim_client._tasks import (
     AsyncTask,
     OnProgress,
     Task,
 )
+from mofsim_client._wait_calls import BatchProgress
 from mofsim_client._webhooks import verify_webhook
 from mofsim_client.requests import (
     BulkModulus,
@@ -114,24 +137,35 @@ from mofsim_client.results import (
     StabilityResult,
 )
 
+if TYPE_CHECKING:
+    from mofsim_client.calculator import MOFSimCalculator as MOFSimCalculator
+
 __all__ = [
     "APIError",
+    "AlertInfo",
     "AlertNotFoundError",
+    "AlertRule",
+    "Amount",
     "AsyncMOFSimClient",
     "AsyncTask",
     "AuthenticationError",
+    "BatchInfo",
     "BatchProgress",
     "BuiltinName",
     "BulkModulus",
     "BulkModulusResult",
+    "ComponentHealth",
     "Connection",
     "ConnectionFailedError",
+    "CustomModelInfo",
     "DatabaseUnavailableError",
     "DeliveryAttempt",
     "Event",
     "ExpiredKeyError",
     "FileTooLargeError",
     "GPUNotFoundError",
+    "GpuInfo",
+    "Health",
     "HeatCapacity",
     "HeatCapacityResult",
     "IdempotencyConflictError",
@@ -143,6 +177,7 @@ __all__ = [
     "InvalidFileError",
     "InvalidKeyError",
     "InvalidParameterError",
+    "Listing",
     "LogLine",
     "MOFSimClient",
     "MOFSimError",
@@ -150,11 +185,13 @@ __all__ = [
     "MethodNotAllowedError",
     "MissingKeyError",
     "MissingPackageError",
+    "ModelCheck",
     "ModelCommand",
     "ModelInfo",
     "ModelLoadError",
     "ModelNotFoundError",
     "ModelNotValidatedError",
+    "ModelValidation",
     "ModelWeightsMissingError",
     "NameTakenError",
     "NoGPUError",
@@ -163,6 +200,7 @@ __all__ = [
     "NotFinishedError",
     "NotFoundError",
     "OnProgress",
+    "OnUpload",
     "Optimization",
     "OptimizationResult",
     "OrchestratorUnavailableError",
@@ -170,6 +208,7 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueFullError",
+    "QueueInfo",
     "RateLimitedError",
     "RemoteFileNotFoundError",
     "RequestError",
@@ -177,13 +216,16 @@ __all__ = [
     "Result",
     "ResultExpiredError",
     "RouteNotFoundError",
+    "RunningTask",
     "ScopeError",
     "ServerError",
     "SinglePoint",
     "SinglePointResult",
     "Stability",
     "StabilityResult",
+    "StorageDue",
     "StorageError",
+    "StorageInfo",
     "Stream",
     "StructureError",
     "StructureInfo",
@@ -191,6 +233,7 @@ __all__ = [
     "StructureNotFoundError",
     "StructureTooLargeError",
     "Submission",
+    "SystemLogLine",
     "SystemStatus",
     "Task",
     "TaskCancelledError",
@@ -214,5 +257,15 @@ __all__ = [
     "__version__",
     "requests",
     "results",
+    "to_dataframe",
     "verify_webhook",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`MOFSimCalculator` on demand: only it needs ASE."""
+    if name == "MOFSimCalculator":
+        from mofsim_client.calculator import MOFSimCalculator
+
+        return MOFSimCalculator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mofsim_client import _settings
-from mofsim_client._documents import StructureInfo
 from mofsim_client._effects import Flow, Item, Op, Request, Upload
+from mofsim_client._inventory import StructureInfo
 from mofsim_client._protocol import ask, items_of, parse
 
 
@@ -43,10 +44,10 @@ class ClientBase:
         form = {"name": name} if name else {}
         return parse(StructureInfo, (yield from self._ask("POST", "/structures", upload=upload, form=form)))
 
-    def _pages(self, path: str, kind: type[Any]) -> Flow[Any]:
+    def _pages(self, path: str, kind: type[Any], wanted: Mapping[str, str] | None = None) -> Flow[Any]:
         page, pages = 1, 1
         while page <= pages:
-            data = yield from self._ask("GET", path, query={"page": page, "page_size": 100})
+            data = yield from self._ask("GET", path, query={**(wanted or {}), "page": page, "page_size": 100})
             for item in items_of(data):
                 yield Item(parse(kind, item))
             pages = data["pagination"]["total_pages"]

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
 from mofsim_client._effects import Effect, Flow, Item, NextChunk, NextEvent, Op, Open, Request, Send, Sleep
+from mofsim_client._uploads import opened
 
 T = TypeVar("T")
 
@@ -21,8 +21,7 @@ def _arguments(request: Request, stack: ExitStack) -> dict[str, Any]:
     """Arguments for `build_request` of either httpx client; opened files close with `stack`."""
     arguments: dict[str, Any] = {"headers": request.headers, "params": request.query or None}
     if request.upload is not None:
-        content = request.upload.content
-        stream = stack.enter_context(content.open("rb")) if isinstance(content, Path) else content
+        stream = stack.enter_context(opened(request.upload))
         arguments |= {"files": {"file": (request.upload.name, stream)}, "data": request.form}
     elif request.body is not None:
         arguments["json"] = request.body

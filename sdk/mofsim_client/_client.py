@@ -8,12 +8,18 @@ from typing import Self
 import httpx
 
 from mofsim_client._methods import Asynchronous, Blocking
+from mofsim_client._model_calls import CustomModelCalls, ModelCalls
 from mofsim_client._structure_calls import StructureCalls
-from mofsim_client._system_calls import ModelCalls, SystemCalls
+from mofsim_client._system_calls import AlertCalls, SystemCalls
 from mofsim_client._task_calls import TaskCalls
+from mofsim_client._wait_calls import WaitCalls
 
 
-class MOFSimClient(TaskCalls, StructureCalls, ModelCalls, SystemCalls, Blocking):
+class Calls(TaskCalls, WaitCalls, StructureCalls, ModelCalls, CustomModelCalls, SystemCalls, AlertCalls):
+    """Every call of the service, written once."""
+
+
+class MOFSimClient(Calls, Blocking):
     """Client whose calls block; its tasks can be awaited too.
 
     Parameters
@@ -38,15 +44,19 @@ class MOFSimClient(TaskCalls, StructureCalls, ModelCalls, SystemCalls, Blocking)
     """
 
     @cached_property
-    def _blocking_http(self) -> httpx.Client:
+    def _http(self) -> httpx.Client:
         return httpx.Client(**self.connection.http_arguments())
+
+    @property
+    def _blocking_http(self) -> httpx.Client:
+        return self._http
 
     def _new_async_http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(**self.connection.http_arguments())
 
     def close(self) -> None:
         """Close the connections."""
-        self._blocking_http.close()
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +65,7 @@ class MOFSimClient(TaskCalls, StructureCalls, ModelCalls, SystemCalls, Blocking)
         self.close()
 
 
-class AsyncMOFSimClient(TaskCalls, StructureCalls, ModelCalls, SystemCalls, Asynchronous):
+class AsyncMOFSimClient(Calls, Asynchronous):
     """Client whose calls are awaited; takes what `MOFSimClient` takes.
 
     Examples
@@ -66,12 +76,16 @@ class AsyncMOFSimClient(TaskCalls, StructureCalls, ModelCalls, SystemCalls, Asyn
     """
 
     @cached_property
-    def _async_http(self) -> httpx.AsyncClient:
+    def _http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(**self.connection.http_arguments())
+
+    @property
+    def _async_http(self) -> httpx.AsyncClient:
+        return self._http
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._async_http.aclose()
+        await self._http.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mofsim_client._display import html_document
+
 Priority = Literal["CRITICAL", "HIGH", "NORMAL", "LOW"]
 
 
@@ -33,9 +35,22 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
+    def __getitem__(self, name: str) -> Any:
+        """A field by its name, also one that is newer than this package."""
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
     def to_dict(self) -> dict[str, Any]:
         """The document as plain JSON types."""
         return self.model_dump(mode="json")
+
+    def _row(self) -> dict[str, Any]:
+        return self.to_dict()
+
+    def _repr_html_(self) -> str:
+        return html_document(type(self).__name__, self.to_dict())
 
 
 class Progress(Document):
@@ -45,7 +60,7 @@ class Progress(Document):
     current_step: int | None = None
     total_steps: int | None = None
     percentage: float | None = None
-    values: dict[str, Any] | None = Field(None, description="What the stage reports: energy, fmax, …")
+    values: dict[str, Any] | None = Field(default=None, description="What the stage reports: energy, fmax, …")
 
 
 class TaskFault(Document):
@@ -70,16 +85,37 @@ class TaskInfo(Document):
     batch_id: str | None = None
     gpu_id: int | None = None
     attempt: int | None = None
-    position: int | None = Field(None, description="Place in the queue, while queued.")
+    position: int | None = Field(default=None, description="Place in the queue, while queued.")
     estimated_wait_seconds: float | None = None
     progress: Progress | None = None
     error: TaskFault | None = None
     tags: list[str] = Field(default_factory=list)
     created_at: datetime | None = None
     started_at: datetime | None = None
-    completed_at: datetime | None = Field(None, description="When it ended, however it ended.")
+    completed_at: datetime | None = Field(default=None, description="When it ended, however it ended.")
     duration_seconds: float | None = None
     links: dict[str, Any] = Field(default_factory=dict)
+
+    def _row(self) -> dict[str, Any]:
+        shown = self.to_dict()
+        progress = self.progress.percentage if self.progress else None
+        names = ("task_id", "status", "task_type", "structure_name", "model", "priority", "gpu_id")
+        return {
+            **{name: shown[name] for name in names},
+            "progress_percent": progress,
+            "duration_seconds": self.duration_seconds,
+            "error": self.error.detail if self.error else None,
+        }
+
+    def _repr_html_(self) -> str:
+        running = self.status is TaskStatus.RUNNING and self.progress is not None
+        values = (self.progress.values if self.progress else None) or {}
+        fields = {name: value for name, value in self._row().items() if name not in ("task_id", "status")}
+        del fields["progress_percent"]
+        if running and self.progress is not None:
+            fields |= {"stage": self.progress.stage, **values}
+        percentage = self.progress.percentage if running and self.progress else None
+        return html_document(self.task_id, fields, self.status, percentage)
 
 
 class LogLine(Document):
@@ -105,51 +141,12 @@ class Event(Document):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class StructureInfo(Document):
-    """An uploaded or built-in structure."""
-
-    file_id: str | None = Field(None, description="`struct_…`; null for a built-in.")
-    name: str
-    format: str | None = None
-    n_atoms: int | None = None
-    formula: str | None = None
-    space_group: str | int | None = Field(None, description="Symbol, or number in the International Tables.")
-    cell_parameters: dict[str, float] | None = None
-    density_g_cm3: float | None = None
-    warnings: list[str] = Field(default_factory=list)
-
-
-class ModelInfo(Document):
-    """A potential the server knows."""
-
-    name: str
-    display_name: str | None = None
-    framework: str | None = None
-    with_d3: bool | None = None
-    available: bool | None = None
-    reason: str | None = Field(None, description="Why it is not available.")
-    what_to_do: str | None = Field(None, description="How to get what is missing.")
-    supported_elements: list[str] | None = None
-    loaded_on: list[int] = Field(default_factory=list, description="GPUs that hold it warm.")
-
-
-class ModelCommand(Document):
-    """A request to a GPU to load or release a model."""
-
-    command_id: str
-    model: str
-    gpu_id: int
-    action: str
-    state: Literal["pending", "done", "failed"]
-    error: TaskFault | None = None
-
-
 class DeliveryAttempt(Document):
     """One try of a webhook delivery."""
 
     number: int
     at: datetime
-    status_code: int | None = Field(None, description="What the receiver answered; null: nothing.")
+    status_code: int | None = Field(default=None, description="What the receiver answered; null: nothing.")
     latency_ms: float | None = None
     error: str | None = None
 
@@ -166,9 +163,11 @@ class WebhookDelivery(Document):
     attempts: list[DeliveryAttempt] = Field(default_factory=list)
 
 
-class SystemStatus(Document):
-    """Health, GPUs and queue together."""
+class BatchInfo(Document):
+    """A batch and where its tasks stand."""
 
-    health: dict[str, Any]
-    gpus: list[dict[str, Any]]
-    queue: dict[str, Any]
+    batch_id: str
+    created_at: datetime | None = None
+    n_tasks: int
+    counts: dict[str, int] = Field(default_factory=dict, description="Tasks in each state.")
+    tasks: list[TaskInfo] = Field(default_factory=list)

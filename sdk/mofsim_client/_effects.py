@@ -7,7 +7,7 @@ text serves the blocking and the asynchronous client.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,12 +16,17 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+OnUpload = Callable[[int, int], None]
+"""Called with the bytes sent so far and their total."""
+
+
 @dataclass(frozen=True)
 class Upload:
     """A multipart part `file`, opened anew each time the request is sent."""
 
     name: str
     content: Path | bytes
+    on_progress: OnUpload | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,11 @@ class EventFeed:
                     yield from self._connect()
                 message: ServerSentEvent | None = yield NextEvent()
                 reason = "it ended before the task"
-            except httpx.TransportError as error:
-                message, reason = None, str(error) or type(error).__name__
+            # Before its base class, which is a broken connection.
             except SSEError as error:
                 raise IncompatibleServerError(f"The server answered with no event stream: {error}") from error
+            except httpx.TransportError as error:
+                message, reason = None, str(error) or type(error).__name__
             if message is not None:
                 # httpx-sse hands a heartbeat (a comment and an empty line) out as an event without data.
                 if message.data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from mofsim_client._documents import ModelCommand, TaskInfo, TaskStatus
+from mofsim_client._documents import TaskInfo, TaskStatus
 from mofsim_client._exceptions import (
     APIError,
     ModelLoadError,
@@ -12,6 +12,7 @@ from mofsim_client._exceptions import (
     TaskTimeoutError,
     error_class,
 )
+from mofsim_client._inventory import ModelCommand
 from mofsim_client._protocol import parse
 from mofsim_client._settings import Connection
 from mofsim_client.requests import SUBMISSIONS

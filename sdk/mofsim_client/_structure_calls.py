@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mofsim_client._base import ClientBase
-from mofsim_client._documents import StructureInfo
-from mofsim_client._effects import Flow, Op, Upload
+from mofsim_client._display import Listing
+from mofsim_client._effects import Flow, OnUpload, Op, Upload
 from mofsim_client._exceptions import MOFSimError, StructureError
 from mofsim_client._files import download
+from mofsim_client._inventory import StructureInfo
 from mofsim_client._methods import call, stream
 from mofsim_client._protocol import WHOLE, items_of, parse
 from mofsim_client._structures import BuiltinName, StructureLike, UploadedId, resolve_structure
@@ -18,8 +20,14 @@ class StructureCalls(ClientBase):
     """Uploading, listing and downloading."""
 
     @call
-    def upload_structure(self, structure: StructureLike, name: str | None = None) -> Op[StructureInfo]:
-        """Upload a structure; the same content again gets the same id.
+    def upload_structure(
+        self,
+        structure: StructureLike,
+        name: str | None = None,
+        *,
+        on_progress: OnUpload | None = None,
+    ) -> Op[StructureInfo]:
+        """Upload a structure; the same content again gets the same id (and keeps its first name).
 
         Parameters
         ----------
@@ -27,11 +35,22 @@ class StructureCalls(ClientBase):
             A path, an ASE `Atoms` or a pymatgen `Structure`.
         name
             Name for people; the file's own if unset.
+        on_progress
+            Called with the bytes sent so far and their total.
         """
-        upload = resolve_structure(structure)
-        if not isinstance(upload, Upload):
-            raise MOFSimError(f"{structure!r} is on the server already.")
+        upload = replace(_to_send(structure), on_progress=on_progress)
         return (yield from self._upload_operation(upload, name))
+
+    @call
+    def preview_structure(self, structure: StructureLike) -> Op[StructureInfo]:
+        """What the server would read from a structure; it keeps nothing of it."""
+        data = yield from self._ask("POST", "/structures/preview", upload=_to_send(structure))
+        return parse(StructureInfo, data)
+
+    @call
+    def delete_structure(self, file_id: str) -> Op[None]:
+        """Delete an uploaded structure that no unfinished task needs (scope `admin`)."""
+        yield from self._ask("DELETE", f"/structures/{file_id}")
 
     @call
     def get_structure(self, structure: str | UploadedId | BuiltinName) -> Op[StructureInfo]:
@@ -55,7 +74,7 @@ class StructureCalls(ClientBase):
     def list_builtin_structures(self) -> Op[list[StructureInfo]]:
         """The structures that come with the server."""
         data = yield from self._ask("GET", "/structures/builtin", query=WHOLE)
-        return [parse(StructureInfo, item) for item in items_of(data)]
+        return Listing(parse(StructureInfo, item) for item in items_of(data))
 
     @call
     def download_file(self, file: str, to: str | Path = ".") -> Op[Path]:
@@ -67,3 +86,10 @@ class StructureCalls(ClientBase):
             A folder, where the file keeps the server's name, or the path of the file to write.
         """
         return (yield from download(self.connection, file, Path(to)))
+
+
+def _to_send(structure: StructureLike) -> Upload:
+    upload = resolve_structure(structure)
+    if not isinstance(upload, Upload):
+        raise MOFSimError(f"{structure!r} is on the server already.")
+    return upload

@@ -1,91 +1,119 @@
-"""Calls about models and about the service."""
+"""Calls about the service: health, GPUs, queue, storage, alerts, its own log."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from mofsim_client._base import ClientBase
-from mofsim_client._documents import ModelCommand, ModelInfo, SystemStatus
-from mofsim_client._effects import Op, Sleep
-from mofsim_client._exceptions import WaitTimeoutError
-from mofsim_client._methods import call
-from mofsim_client._outcomes import command_error
-from mofsim_client._protocol import WHOLE, items_of, parse, poll_interval
-
-
-class ModelCalls(ClientBase):
-    """The potentials and where they are loaded."""
-
-    @call
-    def list_models(self) -> Op[list[ModelInfo]]:
-        """The potentials the server knows, available or not."""
-        return [parse(ModelInfo, item) for item in items_of((yield from self._ask("GET", "/models")))]
-
-    @call
-    def get_model(self, name: str) -> Op[ModelInfo]:
-        """A potential's settings and state."""
-        return parse(ModelInfo, (yield from self._ask("GET", f"/models/{name}")))
-
-    @call
-    def load_model(self, name: str, gpu_id: int, *, timeout: float = 600.0) -> Op[ModelCommand]:
-        """Warm a model up on a GPU; returns when it is there.
-
-        Raises
-        ------
-        WaitTimeoutError
-            If the GPU has not come to it after `timeout` seconds, being busy; it still will.
-        ModelLoadError
-            If the model cannot be loaded.
-        """
-        return (yield from self._command(name, "load", gpu_id, timeout))
-
-    @call
-    def unload_model(self, name: str, gpu_id: int, *, timeout: float = 600.0) -> Op[ModelCommand]:
-        """Release a model from a GPU; returns when it is gone, or raises as `load_model` does."""
-        return (yield from self._command(name, "unload", gpu_id, timeout))
-
-    def _command(self, name: str, action: str, gpu_id: int, timeout: float) -> Op[ModelCommand]:
-        started = time.monotonic()
-        data = yield from self._ask("POST", f"/models/{name}/{action}", body={"gpu_id": gpu_id})
-        while True:
-            command = parse(ModelCommand, data)
-            if command.state == "failed":
-                raise command_error(command)
-            if command.state == "done":
-                return command
-            elapsed = time.monotonic() - started
-            if elapsed >= timeout:
-                raise WaitTimeoutError(f"GPU {gpu_id} has not come to {action} {name} after {timeout:g} s.")
-            yield Sleep(poll_interval(elapsed))
-            data = yield from self._ask("GET", f"/models/{name}/commands/{command.command_id}")
+from mofsim_client._display import Listing
+from mofsim_client._effects import Flow, Item, Op
+from mofsim_client._events import EventFeed
+from mofsim_client._inventory import (
+    AlertInfo,
+    AlertLevel,
+    AlertRule,
+    GpuInfo,
+    Health,
+    QueueInfo,
+    StorageDue,
+    StorageInfo,
+    SystemLogLine,
+    SystemStatus,
+)
+from mofsim_client._methods import call, stream
+from mofsim_client._protocol import WHOLE, items_of, parse
 
 
 class SystemCalls(ClientBase):
-    """Health, GPUs and queue."""
+    """Health, GPUs, queue and storage."""
 
     @call
-    def get_health(self) -> Op[dict[str, Any]]:
+    def get_health(self) -> Op[Health]:
         """Health of the service and its components; `status` is ok, degraded or down."""
         return (yield from self._health_operation())
 
-    def _health_operation(self) -> Op[dict[str, Any]]:
-        return dict((yield from self._ask("GET", "/health", accepted=(503,))))
+    def _health_operation(self) -> Op[Health]:
+        return parse(Health, (yield from self._ask("GET", "/health", accepted=(503,))))
 
     @call
-    def list_gpus(self) -> Op[list[dict[str, Any]]]:
+    def list_gpus(self) -> Op[list[GpuInfo]]:
         """State of each GPU."""
-        return items_of((yield from self._ask("GET", "/system/gpus", query=WHOLE)))
+        return (yield from self._gpus_operation())
+
+    def _gpus_operation(self) -> Op[list[GpuInfo]]:
+        data = yield from self._ask("GET", "/system/gpus", query=WHOLE)
+        return Listing(parse(GpuInfo, item) for item in items_of(data))
 
     @call
-    def get_queue(self) -> Op[dict[str, Any]]:
+    def get_queue(self) -> Op[QueueInfo]:
         """Counts of the task queue."""
-        return dict((yield from self._ask("GET", "/system/queue")))
+        return (yield from self._queue_operation())
+
+    def _queue_operation(self) -> Op[QueueInfo]:
+        return parse(QueueInfo, (yield from self._ask("GET", "/system/queue")))
 
     @call
     def get_system_status(self) -> Op[SystemStatus]:
         """Health, GPUs and queue together."""
         health = yield from self._health_operation()
-        gpus = items_of((yield from self._ask("GET", "/system/gpus", query=WHOLE)))
-        queue = yield from self._ask("GET", "/system/queue")
+        gpus = yield from self._gpus_operation()
+        queue = yield from self._queue_operation()
         return SystemStatus(health=health, gpus=gpus, queue=queue)
+
+    @call
+    def get_config(self) -> Op[dict[str, Any]]:
+        """The server's settings, with every secret masked."""
+        return dict((yield from self._ask("GET", "/system/config"))["settings"])
+
+    @call
+    def get_storage(self) -> Op[StorageInfo]:
+        """What the server keeps, and how much room is left."""
+        return parse(StorageInfo, (yield from self._ask("GET", "/system/storage")))
+
+    @call
+    def get_storage_due(self) -> Op[StorageDue]:
+        """What the daily data care would compress and clear away now (scope `admin`)."""
+        return parse(StorageDue, (yield from self._ask("GET", "/system/storage/due")))
+
+    @stream
+    def stream_system_logs(self) -> Flow[SystemLogLine]:
+        """The gateway's own log from its latest lines on, without end (scope `admin`).
+
+        The lines have no numbers: those written while a broken connection is opened again are lost.
+        """
+        return self._system_logs_flow()
+
+    def _system_logs_flow(self) -> Flow[SystemLogLine]:
+        feed = EventFeed(self.connection, "/system/logs/stream")
+        while (event := (yield from feed.next())) is not None:
+            yield Item(parse(SystemLogLine, event.data))
+
+
+class AlertCalls(ClientBase):
+    """Alerts and the rules that raise them."""
+
+    @call
+    def list_alert_rules(self) -> Op[list[AlertRule]]:
+        """The rules: thresholds, Prefect's automation of each, and whether it is muted."""
+        data = yield from self._ask("GET", "/system/alerts/rules", query=WHOLE)
+        return Listing(parse(AlertRule, item) for item in items_of(data))
+
+    @call
+    def list_active_alerts(self) -> Op[list[AlertInfo]]:
+        """The alerts that last, oldest first."""
+        data = yield from self._ask("GET", "/system/alerts/active", query=WHOLE)
+        return Listing(parse(AlertInfo, item) for item in items_of(data))
+
+    @stream
+    def list_alerts(self, *, type: str | None = None, level: AlertLevel | None = None) -> Flow[AlertInfo]:
+        """Iterate over all alerts, lasting or over, newest first.
+
+        Parameters
+        ----------
+        type
+            Only those of this rule.
+        level
+            Only those of this level.
+        """
+        query = {name: value for name, value in (("type", type), ("level", level)) if value}
+        return self._pages("/system/alerts/history", AlertInfo, query)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mofsim_client._base import ClientBase
-from mofsim_client._documents import Event, LogLine, Priority, TaskInfo, TaskStatus, WebhookDelivery
-from mofsim_client._effects import Flow, Item, Op, Sleep, Upload
-from mofsim_client._exceptions import APIError, WaitTimeoutError
+from mofsim_client._display import Listing
+from mofsim_client._documents import (
+    BatchInfo,
+    Event,
+    LogLine,
+    Priority,
+    TaskInfo,
+    TaskStatus,
+    WebhookDelivery,
+)
+from mofsim_client._effects import Flow, Item, Op, Upload
 from mofsim_client._methods import Blocking, call, stream
 from mofsim_client._outcomes import read_result
-from mofsim_client._protocol import (
-    OUTAGE_SECONDS,
-    WHOLE,
-    items_of,
-    next_cursor,
-    outlasting,
-    parse,
-    poll_interval,
-)
+from mofsim_client._protocol import WHOLE, items_of, next_cursor, parse
 from mofsim_client._structures import UploadedId, resolve_structure
 from mofsim_client._task_methods import submits, task_call, task_stream, tasks_call
 from mofsim_client._tasks import AsyncTask, Task, TaskBase
@@ -39,16 +35,6 @@ from mofsim_client.requests import (
     Stability,
     Submission,
 )
-
-
-@dataclass(frozen=True)
-class BatchProgress:
-    """How far several tasks are together."""
-
-    done: int
-    total: int
-    last: TaskInfo
-    """The task that ended last."""
 
 
 class TaskCalls(ClientBase):
@@ -101,7 +87,7 @@ class TaskCalls(ClientBase):
             body={"tasks": rows},
             headers={"Idempotency-Key": idempotency_key or f"sdk-{uuid.uuid4().hex}"},
         )
-        return [
+        return Listing(
             self._task(
                 parse(
                     TaskInfo,
@@ -115,7 +101,7 @@ class TaskCalls(ClientBase):
                 submission.result_type,
             )
             for submission, row in zip(submissions, data["tasks"], strict=True)
-        ]
+        )
 
     @task_call
     def get_task(self, task_id: str) -> Op[TaskBase[Any]]:
@@ -174,6 +160,11 @@ class TaskCalls(ClientBase):
             cursor = next_cursor(data)
 
     @call
+    def get_batch(self, batch_id: str) -> Op[BatchInfo]:
+        """A batch: its tasks and how many are in each state."""
+        return parse(BatchInfo, (yield from self._ask("GET", f"/tasks/batches/{batch_id}")))
+
+    @call
     def get_result(self, task_id: str) -> Op[Any]:
         """Fetch the result of a completed task, in the class of its calculation."""
         data = yield from self._ask("GET", f"/tasks/{task_id}/result")
@@ -209,91 +200,6 @@ class TaskCalls(ClientBase):
 
     def _by_id(self, task_id: str) -> TaskBase[Any]:
         return self._task(TaskInfo(task_id=task_id, status=TaskStatus.PENDING))
-
-    @task_stream
-    def as_completed(
-        self, tasks: Iterable[TaskBase[Any]], *, timeout: float | None = None
-    ) -> Flow[TaskBase[Any]]:
-        """Iterate over tasks in the order in which they end, however they end.
-
-        Raises
-        ------
-        WaitTimeoutError
-            If some have not ended after `timeout` seconds.
-        """
-        started = patient_until = time.monotonic()
-        deadline = math.inf if timeout is None else started + timeout
-        open_tasks = list(tasks)
-        while open_tasks:
-            yield from outlasting(partial(self._refresh_all, open_tasks), min(patient_until, deadline))
-            patient_until = time.monotonic() + OUTAGE_SECONDS
-            for task in [task for task in open_tasks if task.status.ended]:
-                yield Item(task)
-            open_tasks = [task for task in open_tasks if not task.status.ended]
-            elapsed = time.monotonic() - started
-            if open_tasks and timeout is not None and elapsed >= timeout:
-                raise WaitTimeoutError(f"{len(open_tasks)} tasks have not ended after {timeout:g} s.")
-            if open_tasks:
-                yield Sleep(poll_interval(elapsed))
-
-    def _refresh_all(self, tasks: Sequence[TaskBase[Any]]) -> Op[None]:
-        """Refresh tasks that have not ended: a batch by one request, others one by one."""
-        waiting = [task for task in tasks if not task.status.ended]
-        by_batch: dict[str | None, list[TaskBase[Any]]] = {}
-        for task in waiting:
-            by_batch.setdefault(task.info.batch_id, []).append(task)
-        for batch_id, members in by_batch.items():
-            if batch_id is None or len(members) == 1:
-                for task in members:
-                    yield from task._refresh_operation()
-                continue
-            data = yield from self._ask("GET", f"/tasks/batches/{batch_id}")
-            rows = {row["task_id"]: row for row in data["tasks"]}
-            for task in members:
-                task.info = parse(TaskInfo, rows[task.id])
-
-    @call
-    def wait_all(
-        self,
-        tasks: Iterable[TaskBase[Any]],
-        *,
-        timeout: float | None = None,
-        on_progress: Callable[[BatchProgress], None] | None = None,
-        return_errors: bool = False,
-    ) -> Op[list[Any]]:
-        """Wait for all tasks and return their results in the order given.
-
-        Parameters
-        ----------
-        timeout
-            Longest wait, s.
-        on_progress
-            Called with a `BatchProgress` each time a task has ended.
-        return_errors
-            Put the exception of a failed task in its place instead of raising the first.
-        """
-        wanted = list(tasks)
-        outcomes: dict[int, Any] = {}
-        flow = type(self).as_completed.function(self, wanted, timeout=timeout)
-        answer: Any = None
-        while True:
-            try:
-                effect = flow.send(answer)
-            except StopIteration:
-                return [outcomes[id(task)] for task in wanted]
-            if not isinstance(effect, Item):
-                answer = yield effect
-                continue
-            answer = None
-            task = effect.value
-            try:
-                outcomes[id(task)] = yield from task._result_operation()
-            except APIError as error:
-                if not return_errors:
-                    raise
-                outcomes[id(task)] = error
-            if on_progress is not None:
-                on_progress(BatchProgress(len(outcomes), len(wanted), task.info))
 
     @call
     def list_webhooks(self, task_id: str) -> Op[list[WebhookDelivery]]:

@@ -51,6 +51,12 @@ class TaskBase(Generic[R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.status}>"
 
+    def _repr_html_(self) -> str:
+        return self.info._repr_html_()
+
+    def _row(self) -> dict[str, Any]:
+        return self.info._row()
+
     @property
     def id(self) -> str:
         """`task_…`"""

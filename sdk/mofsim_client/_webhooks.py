@@ -6,14 +6,20 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from mofsim_client._exceptions import WebhookVerificationError
 
 
+class Headers(Protocol):
+    """Headers of a request, as every web framework has them."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
 def verify_webhook(
-    headers: Mapping[str, str],
+    headers: Headers,
     body: bytes,
     secret: str,
     *,

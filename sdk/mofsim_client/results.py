@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 
+from mofsim_client._display import html_document
 from mofsim_client._documents import Document, TaskStatus
 from mofsim_client._exceptions import MissingPackageError, MOFSimError
 from mofsim_client._files import fetch
+from mofsim_client._plots import axes, curve
 from mofsim_client._settings import Connection
+from mofsim_client._tables import frame, to_dataframe
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+__all__ = [
+    "BulkModulusResult",
+    "CellParameters",
+    "HeatCapacityResult",
+    "InteractionEnergyResult",
+    "Metrics",
+    "OptimizationResult",
+    "Provenance",
+    "Result",
+    "SinglePointResult",
+    "StabilityResult",
+    "to_dataframe",
+]
 
 
 class CellParameters(Document):
@@ -80,6 +99,49 @@ class Result(Document):
 
     _connection: Connection | None = PrivateAttr(None)
 
+    def figures(self) -> dict[str, Any]:
+        """The single figures of the result, without its lists and files: a row of a table."""
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if isinstance(value, str | int | float | bool) and name not in ("created_at", "started_at")
+        }
+
+    def series(self) -> dict[str, list[Any]]:
+        """The result's own table as columns of one length: its steps, points, temperatures, atoms, …"""
+        return {name: [value] for name, value in self.figures().items()}
+
+    def to_dataframe(self) -> DataFrame:
+        """`series()` as a pandas table (needs the extra `data`)."""
+        return frame(self.series())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the result's own picture (needs the extra `plot`).
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw on; new ones if unset.
+
+        Returns
+        -------
+        The axes; `ax.figure.savefig("result.png")` writes them.
+        """
+        raise MOFSimError(f"A result of {self.task_type} has nothing to draw.")
+
+    @property
+    def _title(self) -> str:
+        return f"{self.structure_name or self.task_id}, {self.model or ''}"
+
+    def _row(self) -> dict[str, Any]:
+        return self.figures()
+
+    def _repr_html_(self) -> str:
+        skipped = ("task_id", "status", "task_type")
+        fields = {name: value for name, value in self.figures().items() if name not in skipped}
+        fields |= {"warnings": self.warnings, "files": sorted(self.output_files)}
+        return html_document(f"{type(self).__name__} {self.task_id}", fields, self.status)
+
     def optimized_atoms(self) -> Atoms:
         """The relaxed structure as an ASE `Atoms` (needs the extra `ase`)."""
         return self._read("optimized_structure", -1)
@@ -132,13 +194,28 @@ class SinglePointResult(Result):
 
     energy_eV: float
     energy_per_atom_eV: float
-    forces_eV_A: list[list[float]] | None = Field(None, description="Shape (n_atoms, 3), eV/Å.")
+    forces_eV_A: list[list[float]] | None = Field(default=None, description="Shape (n_atoms, 3), eV/Å.")
     max_force_eV_A: float | None = None
-    stress_GPa: list[float] | None = Field(None, description="Voigt xx, yy, zz, yz, xz, xy, GPa.")
+    stress_GPa: list[float] | None = Field(default=None, description="Voigt xx, yy, zz, yz, xz, xy, GPa.")
     stress_eV_A3: list[float] | None = None
     volume_A3: float | None = None
     density_g_cm3: float | None = None
     n_atoms: int
+
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each atom: its force, eV/Å."""
+        forces = self.forces_eV_A or []
+        columns = [[force[axis] for force in forces] for axis in range(3)]
+        return {f"force_{name}_eV_A": column for name, column in zip("xyz", columns, strict=True)}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how large the forces are: a histogram over the atoms."""
+        drawn = axes(ax)
+        drawn.hist([sum(x * x for x in force) ** 0.5 for force in self.forces_eV_A or []], bins=30)
+        drawn.set_xlabel("force (eV/Å)")
+        drawn.set_ylabel("atoms")
+        drawn.set_title(self._title)
+        return drawn
 
 
 class OptimizationResult(Result):
@@ -152,11 +229,28 @@ class OptimizationResult(Result):
     final_volume_A3: float | None = None
     volume_change_percent: float | None = None
     cell_parameters: CellParameters | None = None
-    rmsd_from_initial: float | None = Field(None, description="RMSD without the cell's strain, Å.")
+    rmsd_from_initial: float | None = Field(default=None, description="RMSD without the cell's strain, Å.")
     energy_history: list[float] = Field(default_factory=list, description="eV, each step.")
     fmax_history: list[float] = Field(default_factory=list, description="eV/Å, each step.")
     optimizer: str | None = None
     same_minimum_as_published: bool | None = None
+
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each step: energy, eV, and largest force, eV/Å."""
+        return {
+            "step": list(range(len(self.energy_history))),
+            "energy_eV": self.energy_history,
+            "fmax_eV_A": self.fmax_history,
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw energy (left) and largest force (right, logarithmic) over the steps."""
+        steps = self.series()["step"]
+        drawn = curve(ax, steps, self.energy_history, ("step", "energy (eV)"), self._title)
+        forces = drawn.twinx()
+        forces.semilogy(steps, self.fmax_history, color="tab:red")
+        forces.set_ylabel("largest force (eV/Å)", color="tab:red")
+        return drawn
 
 
 class StabilityResult(Result):
@@ -180,6 +274,17 @@ class StabilityResult(Result):
     steps: int | None = None
     simulated_ps: float | None = None
 
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each metal: its coordination number as given, relaxed and at the end."""
+        names = ("metal", "initial", "relaxed", "final")
+        return {name: [metal.get(name) for metal in self.coordination] for name in names}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the radial distribution function of the production run."""
+        found = self.radial_distribution or {}
+        labels = ("distance (Å)", "g(r)")
+        return curve(ax, found.get("r_A", []), found.get("g", []), labels, self._title)
+
 
 class BulkModulusResult(Result):
     """The fit of the equation of state and the points it stands on."""
@@ -193,6 +298,22 @@ class BulkModulusResult(Result):
     energies_eV: list[float] = Field(default_factory=list)
     points_converged: list[bool] = Field(default_factory=list)
     fit_rmse_meV_atom: float | None = None
+
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each volume: Å³, energy in eV, and whether its relaxation converged."""
+        return {
+            "volume_A3": self.volumes_A3,
+            "energy_eV": self.energies_eV,
+            "converged": self.points_converged,
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the energy of each volume, with the fit's minimum."""
+        labels = ("volume (Å³)", "energy (eV)")
+        title = f"{self._title}: {self.bulk_modulus_GPa:.2f} GPa"
+        drawn = curve(ax, self.volumes_A3, self.energies_eV, labels, title, marker="o")
+        drawn.plot([self.equilibrium_volume_A3], [self.equilibrium_energy_eV], marker="x", color="tab:red")
+        return drawn
 
 
 class HeatCapacityResult(Result):
@@ -213,6 +334,23 @@ class HeatCapacityResult(Result):
     final_fmax_eV_A: float | None = None
     symmetrization: dict[str, Any] | None = None
 
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each temperature."""
+        columns = {
+            "temperature_K": self.temperatures_K,
+            "heat_capacity_J_mol_K": self.heat_capacity_J_mol_K,
+            "heat_capacity_J_g_K": self.heat_capacity_J_g_K,
+            "entropy_J_mol_K": self.entropy_J_mol_K,
+            "free_energy_kJ_mol": self.free_energy_kJ_mol,
+        }
+        return {name: column for name, column in columns.items() if column}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the heat capacity over the temperature."""
+        by_mass = self.heat_capacity_J_g_K
+        labels = ("temperature (K)", f"heat capacity (J/({'g' if by_mass else 'mol'} K))")
+        return curve(ax, self.temperatures_K, by_mass or self.heat_capacity_J_mol_K, labels, self._title)
+
 
 class InteractionEnergyResult(Result):
     """The interaction energy, its terms and the pose it belongs to."""
@@ -229,3 +367,15 @@ class InteractionEnergyResult(Result):
     min_distance_A: float | None = None
     closest_contacts: list[str] = Field(default_factory=list)
     poses: list[dict[str, Any]] = Field(default_factory=list)
+
+    def series(self) -> dict[str, list[Any]]:
+        """One row for each ranked pose of a search; for a configuration, its one energy."""
+        poses = self.poses or [{"rank": 1, "interaction_energy_eV": self.interaction_energy_eV}]
+        names = list(dict.fromkeys(name for pose in poses for name in pose))
+        return {name: [pose.get(name) for pose in poses] for name in names}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the energies of the ranked poses."""
+        found = self.series()
+        labels = ("pose", "interaction energy (eV)")
+        return curve(ax, found["rank"], found["interaction_energy_eV"], labels, self._title, marker="o")

@@ -26,10 +26,13 @@ from mofsim_client.cli._context import hoist
 from mofsim_client.cli._exit_codes import EPILOG, ExitCode
 from typer.testing import CliRunner, Result
 
+from tests.mof_benchmark.calculators.custom.hostile import good
 from tests.sdk.conftest import Gateway, wait_until
 from tests.sdk.execution_by_hand import Hands, optimization, single_point
+from tests.sdk.test_gateway import SCHNET
 
 MODEL = "sevennet_prod"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ def test_inventory_is_shown(mofsim: Any, tmp_path: Path) -> None:
     assert MODEL in mofsim("models", "list").stdout
     assert "sevennet" in mofsim("models", "show", MODEL).stdout
     assert "counts" in mofsim("system", "queue").stdout
-    assert "health" in mofsim("system", "status").stdout
+    assert "database" in mofsim("system", "status").stdout
     mofsim("system", "gpus")
 
 
@@ -207,3 +210,114 @@ def in_a_terminal(words: list[str]) -> str:
     os.close(master)
     assert process.returncode == 0, shown.decode()
     return shown.decode()
+
+
+def test_alerts_storage_and_settings_are_shown(mofsim: Any) -> None:
+    rules = list(csv.DictReader(io.StringIO(mofsim("alerts", "rules", "-o", "csv").stdout)))
+    assert "gpu_lost" in {rule["type"] for rule in rules}
+    active = json.loads(mofsim("alerts", "active", "-o", "json").stdout)
+    assert not any(alert["resolved"] for alert in active)
+    assert isinstance(
+        json.loads(mofsim("alerts", "history", "--level", "critical", "-o", "json").stdout), list
+    )
+    assert "disk_free_bytes" in mofsim("system", "storage").stdout
+    assert yaml.safe_load(mofsim("system", "due", "-o", "yaml").stdout)["tasks"] == []
+    assert json.loads(mofsim("system", "config", "-o", "json").stdout)["gateway"]["host"] == "127.0.0.1"
+    health = mofsim("system", "health", "-o", "json", code=ExitCode.SERVER)
+    assert json.loads(health.stdout)["components"]["database"]["state"] == "ok"
+
+
+def test_a_structure_is_previewed_and_deleted(mofsim: Any, tmp_path: Path) -> None:
+    cif = tmp_path / "kcl.cif"
+    ase.build.bulk("KCl", "rocksalt", a=6.29).write(cif)
+    assert "ClK" in mofsim("structures", "preview", str(cif)).stdout
+    (uploaded,) = json.loads(mofsim("structures", "upload", str(cif), "-o", "json").stdout)
+    mofsim("structures", "delete", "-", stdin=uploaded["file_id"])
+    mofsim("structures", "show", uploaded["file_id"], code=ExitCode.NOT_FOUND)
+
+
+def test_a_model_of_ones_own_is_uploaded_shown_and_deleted(mofsim: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.pt"
+    file.write_bytes(good())
+    words = ["models", "upload", str(file), "--name", "cli-schnet", "--framework", "pytorch", "--no-d3"]
+    uploaded = json.loads(mofsim(*words, "--config", json.dumps(SCHNET), "-o", "json").stdout)
+    assert (uploaded["status"], uploaded["with_d3"]) == ("uploaded", False)
+    assert uploaded["model_id"] in mofsim("models", "custom").stdout
+    assert "schnet" in mofsim("models", "show", uploaded["model_id"]).stdout
+    mofsim(*words, "--config", "[1", code=ExitCode.USAGE)
+    mofsim("models", "delete", uploaded["model_id"])
+    mofsim("models", "show", uploaded["model_id"], code=ExitCode.NOT_FOUND)
+
+
+def test_a_task_is_deleted_with_its_batch_shown_before(mofsim: Any) -> None:
+    names = json.loads(
+        mofsim("submit", "single-point-energy", "MOF-5", "MOF-5", "-m", MODEL, "-o", "json").stdout
+    )
+    mofsim("task", "cancel", names[0]["task_id"])
+    shown = json.loads(mofsim("task", "batch", names[0]["batch_id"], "-o", "json").stdout)
+    assert (shown["counts"]["CANCELLED"], shown["counts"]["QUEUED"]) == (1, 1)
+    assert json.loads(mofsim("task", "webhooks", names[0]["task_id"], "-o", "json").stdout) == []
+    mofsim("task", "delete", names[0]["task_id"])
+    mofsim("task", "show", names[0]["task_id"], code=ExitCode.NOT_FOUND)
+
+
+def test_keys_says_where_they_are_made(mofsim: Any) -> None:
+    assert "./mofsim keys create" in mofsim("keys", "create", "me", code=ExitCode.USAGE).stderr
+
+
+def test_a_watched_list_is_shown_again_and_again(gateway: Gateway) -> None:
+    command = [sys.executable, "-m", "mofsim_client.cli", "system", "queue", "--watch", "-o", "json"]
+    with subprocess.Popen(
+        [*command, "--home", str(gateway.home)], stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            seen += line == "{\n"
+            if seen == 2:
+                break
+        process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mofsim ", {"submit", "top", "alerts", "up", "keys"}),
+        ("mofsim models ", {"list", "load", "install", "validate"}),
+        ("mofsim submit optimization MOF-5 --req", {"--require-convergence"}),
+    ],
+)
+def test_the_root_script_completes_the_commands_of_users_and_operators(line: str, expected: set[str]) -> None:
+    words = line.split(" ")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "mofsim")],
+        env={
+            **os.environ,
+            "_MOFSIM_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert expected <= set(done.stdout.split())
+
+
+def test_completion_is_installed_for_the_shell(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mofsim_client.cli", "--install-completion", "bash"],
+        env={
+            "HOME": str(tmp_path),
+            "PATH": os.environ["PATH"],
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (script,) = (tmp_path / ".bash_completions").iterdir()
+    assert "_MOFSIM_COMPLETE=complete_bash $1" in script.read_text()

@@ -12,12 +12,16 @@ from mofsim_client import (
     AsyncMOFSimClient,
     InvalidKeyError,
     InvalidParameterError,
+    ModelNotFoundError,
+    ModelNotValidatedError,
     MOFSimClient,
+    NameTakenError,
     NotFinishedError,
     Optimization,
     OptimizationResult,
     SinglePoint,
     SinglePointResult,
+    StructureNotFoundError,
     TaskCancelledError,
     TaskInfo,
     TaskNotFoundError,
@@ -27,11 +31,20 @@ from mofsim_client import (
     verify_webhook,
 )
 
+from tests.mof_benchmark.calculators.custom.hostile import good
 from tests.sdk.conftest import Gateway, wait_until
 from tests.sdk.execution_by_hand import Hands, optimization, single_point
 from tests.sdk.protocol_server import serve
 
 MODEL = "sevennet_prod"
+SCHNET = {
+    "interface": "schnet",
+    "elements": ["H", "O"],
+    "cutoff_A": 4.0,
+    "n_atom_basis": 8,
+    "n_interactions": 1,
+    "n_rbf": 6,
+}
 
 
 def test_the_example_of_the_requirements_runs_as_written(
@@ -251,8 +264,9 @@ def test_models_structures_and_system_are_shown(client: MOFSimClient) -> None:
     assert "MOF-5" in {structure.name for structure in client.list_builtin_structures()}
     assert client.get_structure("MOF-5").n_atoms == 106
     status = client.get_system_status()
-    assert status.health["status"] in ("ok", "degraded")
-    assert "counts" in status.queue
+    assert status.health.status in ("ok", "degraded")
+    assert status.health["version"] == status.health.version
+    assert status.queue.counts["RUNNING"] >= 0
 
 
 def test_a_model_is_loaded_when_its_host_says_so(client: MOFSimClient, hands: Hands) -> None:
@@ -263,6 +277,90 @@ def test_a_model_is_loaded_when_its_host_says_so(client: MOFSimClient, hands: Ha
         assert commands[0]["action"] == "load"
         hands.sql.call("slot_command_done", commands[0]["command_id"], None)
         assert loading.result().state == "done"
+
+
+def test_a_model_of_ones_own_is_uploaded_validated_and_deleted(
+    client: MOFSimClient, hands: Hands, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.pt"
+    file.write_bytes(good())
+    seen: list[tuple[int, int]] = []
+    uploaded = client.upload_model(
+        file, "my-schnet", "pytorch", with_d3=False, config=SCHNET, on_progress=lambda *at: seen.append(at)
+    )
+    assert (uploaded.name, uploaded.status, uploaded.config["interface"]) == (
+        "my-schnet",
+        "uploaded",
+        "schnet",
+    )
+    assert seen[-1] == (file.stat().st_size, file.stat().st_size)
+    with pytest.raises(NameTakenError):
+        client.upload_model(file, "my-schnet", "pytorch", config=SCHNET)
+    with ThreadPoolExecutor() as pool:
+        validating = pool.submit(client.validate_model, uploaded.model_id)
+        wait_until(lambda: hands.sql.call("model_validation_take", "tests", 3600.0))
+        checks = [{"name": "evaluates", "passed": False, "required": True, "value": 2.0, "limit": 1.0}]
+        report = {"passed": False, "checks": checks}
+        hands.sql.call("model_validation_done", uploaded.model_id, "tests", report, None)
+        rejected = validating.result()
+    assert not rejected.validated
+    assert [check.name for check in rejected.failed_checks()] == ["evaluates"]
+    assert uploaded.model_id in {model.model_id for model in client.list_custom_models()}
+    with pytest.raises(ModelNotValidatedError):
+        client.submit_single_point("MOF-5", "my-schnet")
+    client.delete_model(uploaded.model_id)
+    with pytest.raises(ModelNotFoundError):
+        client.get_custom_model(uploaded.model_id)
+
+
+def test_alerts_and_their_rules_are_shown(client: MOFSimClient, hands: Hands) -> None:
+    rules = {rule.type: rule for rule in client.list_alert_rules()}
+    assert (rules["gpu_memory_low"].side, rules["gpu_memory_low"].threshold) == ("below", 2.0)
+    hands.sql.slot_report(5, memory_free_MB=500)
+    (alert,) = wait_until(
+        lambda: [alert for alert in client.list_active_alerts() if alert.type == "gpu_memory_low"]
+    )
+    assert (alert.subject, alert.level, alert.resolved) == ("GPU 5", "WARNING", False)
+    assert alert.alert_id in {one.alert_id for one in client.list_alerts(type="gpu_memory_low")}
+    assert list(client.list_alerts(type="gpu_memory_low", level="CRITICAL")) == []
+
+
+def test_storage_settings_and_the_servers_log_are_shown(client: MOFSimClient) -> None:
+    storage = client.get_storage()
+    assert 0 < storage.disk_free_bytes < storage.disk_total_bytes
+    assert client.get_storage_due().to_clear.count == 0
+    assert client.get_config()["gateway"]["host"] == "127.0.0.1"
+    line = next(iter(client.stream_system_logs()))
+    assert line.message
+
+
+def test_a_structure_is_previewed_without_being_kept_and_deleted(client: MOFSimClient) -> None:
+    atoms = ase.build.bulk("NaCl", "rocksalt", a=5.64)
+    assert client.preview_structure(atoms).formula == "ClNa"
+    assert "ClNa" not in {structure.formula for structure in client.list_structures()}
+    file_id = client.upload_structure(atoms).file_id
+    assert file_id is not None
+    client.delete_structure(file_id)
+    with pytest.raises(StructureNotFoundError):
+        client.get_structure(file_id)
+
+
+def test_a_batch_is_shown_with_its_counts(client: MOFSimClient) -> None:
+    tasks = client.submit_batch([SinglePoint("MOF-5", MODEL) for _ in range(2)])
+    tasks[0].cancel()
+    batch = client.get_batch(str(tasks[0].info.batch_id))
+    assert (batch.n_tasks, batch.counts["CANCELLED"], batch.counts["QUEUED"]) == (2, 1, 1)
+    assert {task.task_id for task in batch.tasks} == {task.id for task in tasks}
+
+
+def test_one_bar_shows_how_far_many_tasks_are(
+    client: MOFSimClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = client.submit_batch([SinglePoint("MOF-5", MODEL) for _ in range(3)])
+    for task in tasks:
+        task.cancel()
+    assert len(client.wait_all(tasks, progress=True, return_errors=True)) == 3
+    assert "3/3" in capsys.readouterr().err
 
 
 def test_a_webhook_of_the_server_is_verified_and_listed(client: MOFSimClient) -> None:

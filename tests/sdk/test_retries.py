@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from mofsim_client import (
+    AsyncMOFSimClient,
     ConnectionFailedError,
     DatabaseUnavailableError,
     IncompatibleServerError,
@@ -17,6 +20,7 @@ from mofsim_client import (
 
 from tests.sdk.protocol_server import Exchange, serve
 
+ENDED = {"task_id": "task_1", "status": "COMPLETED", "task_type": "single-point-energy"}
 ACCEPTED = {"task_id": "task_1", "status": "QUEUED", "position": 1, "estimated_wait_seconds": None}
 
 
@@ -191,3 +195,57 @@ def test_a_wait_for_a_server_that_never_answered_ends_soon() -> None:
         task = client.get_task("task_1")
     with pytest.raises(ConnectionFailedError):
         task.wait()
+
+
+def test_a_wait_for_many_outlasts_broken_connections() -> None:
+    def answer(exchange: Exchange) -> None:
+        if len(server.asked) % 2:
+            exchange.drop()
+        elif exchange.path.endswith("/result"):
+            exchange.ok({**ENDED, "result": {"converged": True, "energy_eV": -1.0, "energy_per_atom_eV": -0.5,
+                                             "n_atoms": 2}})  # fmt: skip
+        else:
+            exchange.ok(ENDED)
+
+    with serve(answer) as server, client_of(server.url) as client:
+        tasks = [client.get_task("task_1")]
+        assert [result.energy_eV for result in client.wait_all(tasks)] == [-1.0]
+        assert [task.id for task in client.as_completed([client.get_task("task_1")])] == ["task_1"]
+
+
+def test_an_answer_that_is_no_stream_is_recognized_at_once() -> None:
+    with (
+        serve(lambda exchange: exchange.ok({"task_id": "task_1", "status": "QUEUED"})) as server,
+        client_of(server.url) as client,
+        pytest.raises(IncompatibleServerError, match="no event stream"),
+    ):
+        list(client.stream_logs("task_1"))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asynchronous"])
+def test_an_upload_is_sent_whole_and_tells_how_far_it_is(tmp_path: Path, asynchronous: bool) -> None:
+    path = tmp_path / "large.cif"
+    path.write_bytes(bytes(range(256)) * 4000)
+    seen: list[tuple[int, int]] = []
+
+    async def upload(url: str) -> None:
+        async with AsyncMOFSimClient(url, "key") as client:
+            await client.upload_structure(path, on_progress=lambda *at: seen.append(at))
+
+    def answer(exchange: Exchange) -> None:
+        if len(server.asked) == 1:
+            exchange.drop()
+        else:
+            exchange.ok({"file_id": "struct_1", "name": "large"}, 201)
+
+    with serve(answer) as server, client_of(server.url) as client:
+        if asynchronous:
+            asyncio.run(upload(server.url))
+        else:
+            client.upload_structure(path, on_progress=lambda *at: seen.append(at))
+    assert path.read_bytes() in server.asked[1].body
+    assert seen[-1] == (1_024_000, 1_024_000)
+    again = len(seen) - next(place for place in range(len(seen) - 1, 0, -1) if seen[place] < seen[place - 1])
+    assert [sent for sent, _ in seen[-again:]] == sorted(sent for sent, _ in seen[-again:])
+    assert again > 10

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from mofsim_client import __version__
-from mofsim_client.cli import _inventory, _tasks
+from mofsim_client.cli import _models, _structures, _system, _tasks
 from mofsim_client.cli._context import Context, RootGroup
 from mofsim_client.cli._exit_codes import EPILOG
 from mofsim_client.cli._output import Format
 from mofsim_client.cli._submit import submit
+from mofsim_client.cli._top import top
 
 app = typer.Typer(
     cls=RootGroup,
@@ -23,9 +24,12 @@ app = typer.Typer(
 )
 app.command()(submit)
 app.add_typer(_tasks.app, name="task")
-app.add_typer(_inventory.models, name="models")
-app.add_typer(_inventory.structures, name="structures")
-app.add_typer(_inventory.system, name="system")
+app.add_typer(_models.app, name="models")
+app.add_typer(_structures.app, name="structures")
+app.add_typer(_system.system, name="system")
+app.add_typer(_system.alerts, name="alerts")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_system.keys)
+app.command()(top)
 
 
 def _version(wanted: bool) -> None:

@@ -64,18 +64,19 @@ def hoist(args: list[str]) -> list[str]:
 
 def form_of(ctx: typer.Context) -> Format:
     """The output form asked for."""
-    return _context(ctx).form
+    return context_of(ctx).form
 
 
 @contextmanager
 def client_of(ctx: typer.Context) -> Iterator[MOFSimClient]:
     """A client for the server the options name."""
-    context = _context(ctx)
+    context = context_of(ctx)
     with MOFSimClient(context.url, home=context.home, language=context.language) as client:
         yield client
 
 
-def _context(ctx: typer.Context) -> Context:
+def context_of(ctx: typer.Context) -> Context:
+    """The options of the whole line."""
     context: Context = ctx.find_root().obj
     return context
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -13,8 +14,13 @@ import yaml  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
+from mofsim_client._display import brief
+
 PIPE_WIDTH = 200
 """Rich would fold tables at 80 columns when the output is no terminal."""
+
+
+WATCH_SECONDS = 2.0
 
 
 class Format(StrEnum):
@@ -29,6 +35,15 @@ class Format(StrEnum):
 def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def repeatedly(watch: bool) -> Iterator[None]:
+    """Once, or again and again: on a terminal each time at the top of an empty screen."""
+    yield
+    while watch:
+        time.sleep(WATCH_SECONDS)
+        console().clear()
+        yield
 
 
 def write_rows(rows: Iterable[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
@@ -72,21 +87,8 @@ def _write_tree(tree: Any, form: Format) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value for a person: rounded, and a long list as its length."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.6g}" if abs(value) < 1e4 else f"{value:.3f}"
-        case list() | tuple() if len(value) > 8 or any(isinstance(item, list | dict) for item in value):
-            return f"[{len(value)} values]"
-        case list() | tuple():
-            return ", ".join(cell(item) for item in value)
-        case dict():
-            return ", ".join(f"{name} {cell(item)}" for name, item in value.items() if item is not None)
-    return str(value).replace("[", r"\[")
+    """A value for a person, which is no markup."""
+    return brief(value).replace("[", r"\[")
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mofsim_client import BatchProgress, TaskInfo, TaskStatus
 from mofsim_client.cli._output import console
@@ -78,3 +78,15 @@ def batch_progress(tasks: Sequence[object]) -> Iterator[Callable[[BatchProgress]
         yield lambda at: bars.update(
             bar, completed=at.done, description=f"{at.last.task_id} {at.last.status}"
         )
+
+
+@contextmanager
+def upload_progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield an `on_progress` for an upload; None where nobody watches."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield None
+        return
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=screen) as bars:
+        bar = bars.add_task(name)
+        yield lambda sent, total: bars.update(bar, completed=sent, total=total)

@@ -11,7 +11,7 @@ import typer
 from mofsim_client import MOFSimClient, MOFSimError, Result, Task, TaskError
 from mofsim_client.cli._context import client_of, form_of, words_or_stdin
 from mofsim_client.cli._exit_codes import exit_code
-from mofsim_client.cli._output import Format, console, write_document, write_rows
+from mofsim_client.cli._output import Format, console, repeatedly, write_document, write_rows
 from mofsim_client.cli._progress import batch_progress, task_progress
 
 SUMMARY = ("task_id", "status", "task_type", "model", "structure_name", "priority", "gpu_id", "created_at")
@@ -39,13 +39,29 @@ def list_tasks(
     batch: Annotated[str | None, typer.Option(help="batch_…")] = None,
     tag: Annotated[str | None, typer.Option()] = None,
     limit: Annotated[int, typer.Option(min=1, help="Newest tasks shown.")] = 20,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew every two seconds.")] = False,
 ) -> None:
     """List tasks, newest first."""
     with client_of(ctx) as client:
-        tasks = client.list_tasks(
-            status=status, task_type=task_type, model=model, batch_id=batch, tag=tag, limit=limit
-        )
-        write_rows([task.info.to_dict() for task in tasks], SUMMARY, form_of(ctx))
+        for _ in repeatedly(watch):
+            tasks = client.list_tasks(
+                status=status, task_type=task_type, model=model, batch_id=batch, tag=tag, limit=limit
+            )
+            write_rows([task.info.to_dict() for task in tasks], SUMMARY, form_of(ctx))
+
+
+@app.command()
+def batch(ctx: typer.Context, batch_id: Annotated[str, typer.Argument(metavar="BATCH")]) -> None:
+    """Show where the tasks of a batch stand."""
+    form = form_of(ctx)
+    with client_of(ctx) as client:
+        found = client.get_batch(batch_id)
+    if form is not Format.table:
+        write_document(found.to_dict(), form)
+        return
+    write_document({status: count for status, count in found.counts.items() if count}, form)
+    console().print()
+    write_rows([task.to_dict() for task in found.tasks], SUMMARY, form)
 
 
 @app.command()
@@ -101,6 +117,29 @@ def wait(ctx: typer.Context, task_ids: TaskIds, timeout: Timeout = None) -> None
     with client_of(ctx) as client:
         tasks = [client.get_task(task_id) for task_id in words_or_stdin(task_ids)]
         show_result(ctx, tasks, wait_for(client, tasks, timeout))
+
+
+@app.command()
+def delete(ctx: typer.Context, task_ids: TaskIds) -> None:
+    """Remove ended tasks and their files (scope admin)."""
+    with client_of(ctx) as client:
+        for task_id in words_or_stdin(task_ids):
+            client.delete_task(task_id)
+            console(stderr=True).print(f"deleted {task_id}")
+
+
+@app.command()
+def webhooks(
+    ctx: typer.Context,
+    task_id: TaskId,
+    redeliver: Annotated[str | None, typer.Option(metavar="DLV", help="Send this one again first.")] = None,
+) -> None:
+    """Show a task's webhook messages and how each try went."""
+    with client_of(ctx) as client:
+        if redeliver is not None:
+            client.redeliver_webhook(task_id, redeliver)
+        rows = [delivery.to_dict() for delivery in client.list_webhooks(task_id)]
+    write_rows(rows, ("delivery_id", "event", "url", "status", "attempts"), form_of(ctx))
 
 
 def wait_for(client: MOFSimClient, tasks: Sequence[Task[Any]], timeout: float | None = None) -> list[Any]:
