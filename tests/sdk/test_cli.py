@@ -277,6 +277,7 @@ def test_a_watched_list_is_shown_again_and_again(gateway: Gateway) -> None:
             if seen == 2:
                 break
         process.terminate()
+    assert seen == 2
 
 
 @pytest.mark.parametrize(
