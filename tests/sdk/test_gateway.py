@@ -9,6 +9,7 @@ from pathlib import Path
 import ase.build
 import pytest
 from mofsim_client import (
+    AlertInfo,
     AsyncMOFSimClient,
     InvalidKeyError,
     InvalidParameterError,
@@ -316,11 +317,14 @@ def test_a_model_of_ones_own_is_uploaded_validated_and_deleted(
 def test_alerts_and_their_rules_are_shown(client: MOFSimClient, hands: Hands) -> None:
     rules = {rule.type: rule for rule in client.list_alert_rules()}
     assert (rules["gpu_memory_low"].side, rules["gpu_memory_low"].threshold) == ("below", 2.0)
-    hands.sql.slot_report(5, memory_free_MB=500)
-    (alert,) = wait_until(
-        lambda: [alert for alert in client.list_active_alerts() if alert.type == "gpu_memory_low"]
-    )
-    assert (alert.subject, alert.level, alert.resolved) == ("GPU 5", "WARNING", False)
+
+    def short_of_memory() -> list[AlertInfo]:
+        hands.sql.slot_report(0, memory_free_MB=500)
+        return [alert for alert in client.list_active_alerts() if alert.type == "gpu_memory_low"]
+
+    (alert,) = wait_until(short_of_memory)
+    hands.sql.slot_report(0)
+    assert (alert.subject, alert.level, alert.resolved) == ("GPU 0", "WARNING", False)
     assert alert.alert_id in {one.alert_id for one in client.list_alerts(type="gpu_memory_low")}
     assert list(client.list_alerts(type="gpu_memory_low", level="CRITICAL")) == []
 
