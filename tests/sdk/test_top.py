@@ -29,7 +29,7 @@ from mofsim_client.top import _words as words
 from mofsim_client.top._dialogs import ChooseModel
 from mofsim_client.top._rows import Rows
 from textual.pilot import Pilot
-from textual.widgets import RichLog, Static
+from textual.widgets import OptionList, RichLog, Static
 
 from tests.api_gateway.tasks_for_tests import Sql
 from tests.fixtures.postgres import PostgresServer
@@ -272,19 +272,22 @@ def test_a_task_is_followed_and_cancelled_by_keys(
 
 
 def test_a_model_is_loaded_on_the_chosen_gpu(gateway: Gateway, hands: Hands) -> None:
-    hands.sql.slot_report(0)
-    hands.sql.slot_report(1)
+    def loads(gpu_id: int) -> list[dict[str, Any]]:
+        """Models a GPU is asked to load; other tests' deleted models are unloaded here, too."""
+        return [one for one in hands.sql.slot_report(gpu_id) if one["action"] == "load"]
+
+    assert [*loads(0), *loads(1)] == []
 
     async def story(app: Top, pilot: Pilot[None]) -> None:
         await until(pilot, lambda: app.query_one("#gpus", Rows).row_count >= 2)
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(app.screen, ChooseModel) and app.screen.is_mounted)
+        await until(pilot, lambda: isinstance(app.focused, OptionList) and app.focused.option_count)
         assert isinstance(app.screen, ChooseModel)
         place = app.screen._models[1].index(MODEL)
         await pilot.press("right", *["down"] * place, "enter")
-        (command,) = await until(pilot, lambda: hands.sql.slot_report(1))
-        assert (command["action"], command["model"]) == ("load", MODEL)
-        assert hands.sql.slot_report(0) == []
+        (command,) = await until(pilot, lambda: loads(1))
+        assert command["model"] == MODEL
+        assert loads(0) == []
         hands.sql.call("slot_command_done", command["command_id"], None)
         hands.sql.slot_report(1, warm_models=[MODEL])
         await until(
