@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from api_gateway.auth.credentials import Scope
 from api_gateway.database.models import SlotAction
-from api_gateway.envelope import Envelope, ok
+from api_gateway.envelope import Envelope, Page, ok
 from api_gateway.models.schemas import CommandView, ModelDetail, ModelView, Placement
 from api_gateway.models.service import ModelService
+from api_gateway.paging import Paging
 from api_gateway.routing import By, GuardedRoute, Using, operation
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=GuardedRoute)
@@ -19,10 +20,10 @@ _COMMAND = operation(Scope.WRITE, 30001, 30005, 30011, 30014, 30017, 40002, 4000
 _COMMAND["responses"][202] = {"model": Envelope[CommandView], "description": "Under way; ask again."}
 
 
-@router.get("", **operation(Scope.READ))
-async def list_models(using: Using) -> Envelope[list[ModelView]]:
+@router.get("", **operation(Scope.READ, 40002))
+async def list_models(using: Using, wanted: Annotated[Paging, Query()]) -> Envelope[Page[ModelView]]:
     """List the models, whether each is ready here, and which GPUs hold it warm."""
-    return ok(await ModelService(using).every())
+    return ok(wanted.cut(await ModelService(using).every()))
 
 
 @router.get("/{model_name}", **operation(Scope.READ, 30001))

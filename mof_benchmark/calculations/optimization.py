@@ -20,7 +20,7 @@ from mof_benchmark.calculations.common import (
 )
 from mof_benchmark.calculations.relaxation import Relaxation, relax, require_compatible, same_minimum
 from mof_benchmark.calculators.metering import MeteredCalculator
-from mof_benchmark.errors import MofsimError
+from mof_benchmark.errors import MofsimError, StoppedError
 from mof_benchmark.monitor import Monitor, SilentMonitor
 from mof_benchmark.plots.convergence import plot_convergence
 from mof_benchmark.plots.style import save
@@ -98,8 +98,9 @@ def run(
             pressure_GPa=parameters.pressure_GPa,
             on_step=on_step,
         )
-    except MofsimError:
-        files.finish()
+    except MofsimError as error:
+        # Whoever stops a task waits for the answer, which drawing would delay.
+        files.finish(draw=not isinstance(error, StoppedError))
         raise
     files.finish()
     final = relaxation.atoms
@@ -233,8 +234,8 @@ class _Files:
         if relaxation.steps % self._interval == 0:
             self._append(self._last_frame)
 
-    def finish(self) -> None:
-        """Write the last good frame, the structure and the plot."""
+    def finish(self, *, draw: bool = True) -> None:
+        """Write the last good frame, the structure and, if asked to, the plot."""
         if self._relaxation is None or self._last_frame is None:
             return
         if self._last_written != self._relaxation.steps:
@@ -242,6 +243,8 @@ class _Files:
         write_structure(self._xyz, self._last_frame)
         if self._last_frame.cell.rank == 3:
             write_structure(self._cif, self._last_frame)
+        if not draw:
+            return
         figure = plot_convergence(
             self._relaxation.energies_eV,
             self._relaxation.fmax_eV_A,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mofsim_client import _settings
+from mofsim_client._display import Listing
 from mofsim_client._effects import Flow, Item, Op, Request, Upload
 from mofsim_client._inventory import StructureInfo
 from mofsim_client._protocol import ask, items_of, parse
+
+T = TypeVar("T")
 
 
 class ClientBase:
@@ -43,6 +46,22 @@ class ClientBase:
     def _upload_operation(self, upload: Upload, name: str | None) -> Op[StructureInfo]:
         form = {"name": name} if name else {}
         return parse(StructureInfo, (yield from self._ask("POST", "/structures", upload=upload, form=form)))
+
+    def _whole(self, path: str, kind: type[T]) -> Op[Listing[T]]:
+        """All rows of a list that is never long, whatever its pages."""
+        rows: Listing[T] = Listing()
+        flow = self._pages(path, kind)
+        answer: Any = None
+        while True:
+            try:
+                effect = flow.send(answer)
+            except StopIteration:
+                return rows
+            if isinstance(effect, Item):
+                rows.append(effect.value)
+                answer = None
+            else:
+                answer = yield effect
 
     def _pages(self, path: str, kind: type[Any], wanted: Mapping[str, str] | None = None) -> Flow[Any]:
         page, pages = 1, 1

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mofsim_client._base import ClientBase
-from mofsim_client._display import Listing
 from mofsim_client._effects import Flow, OnUpload, Op, Sleep, Upload
 from mofsim_client._exceptions import MOFSimError, WaitTimeoutError
 from mofsim_client._inventory import CustomModelInfo, ModelCommand, ModelInfo
 from mofsim_client._methods import call, stream
 from mofsim_client._outcomes import command_error
-from mofsim_client._protocol import items_of, parse, poll_interval
+from mofsim_client._protocol import parse, poll_interval
 
 
 class ModelCalls(ClientBase):
@@ -23,7 +22,7 @@ class ModelCalls(ClientBase):
     @call
     def list_models(self) -> Op[list[ModelInfo]]:
         """The potentials the server knows, available or not."""
-        return Listing(parse(ModelInfo, item) for item in items_of((yield from self._ask("GET", "/models"))))
+        return (yield from self._whole("/models", ModelInfo))
 
     @call
     def get_model(self, name: str) -> Op[ModelInfo]:

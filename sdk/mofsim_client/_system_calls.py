@@ -41,8 +41,7 @@ class SystemCalls(ClientBase):
         return (yield from self._gpus_operation())
 
     def _gpus_operation(self) -> Op[list[GpuInfo]]:
-        data = yield from self._ask("GET", "/system/gpus", query=WHOLE)
-        return Listing(parse(GpuInfo, item) for item in items_of(data))
+        return (yield from self._whole("/system/gpus", GpuInfo))
 
     @call
     def get_queue(self) -> Op[QueueInfo]:

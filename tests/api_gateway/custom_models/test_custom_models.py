@@ -168,7 +168,7 @@ def test_a_model_that_is_not_validated_cannot_be_used(
     error = error_of(client.post("/tasks/single-point-energy", json=submission(model=name)), 409, 30014)
     assert error["field"] == "model"
     error_of(client.post(f"/models/{name}/load", json={"gpu_id": 0}), 409, 30014)
-    listed = next(one for one in data_of(client.get("/models")) if one["name"] == name)
+    listed = next(one for one in data_of(client.get("/models?page_size=100"))["items"] if one["name"] == name)
     assert (listed["custom"], listed["validated"], listed["available"]) == (True, False, False)
 
 

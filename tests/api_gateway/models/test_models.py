@@ -10,7 +10,7 @@ from tests.api_gateway.tasks_for_tests import Sql
 
 
 def test_models_are_listed_with_what_is_ready_here(client: httpx.Client) -> None:
-    found = {model["name"]: model for model in data_of(client.get("/models"))}
+    found = {model["name"]: model for model in data_of(client.get("/models?page_size=100"))["items"]}
     ready = found["sevennet_prod"]
     assert (ready["available"], ready["framework"], ready["with_d3"]) == (True, "sevennet", True)
     assert "Zn" in ready["supported_elements"]
