@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import re
 import shutil
@@ -191,7 +192,8 @@ class Site:
 
         def holds() -> bool:
             assert self.first.ended() + self.second.ended() == [], f"ended before {what}"
-            with contextlib.suppress(httpx.TransportError):
+            # Before a part is there, nginx answers in its place, and not in JSON.
+            with contextlib.suppress(httpx.TransportError, json.JSONDecodeError):
                 return bool(condition())
             return False
 

@@ -70,7 +70,7 @@ def test_an_optimization_shows_progress_and_logs_and_lowers_the_energy(
 def test_a_running_task_is_cancelled_within_five_seconds_and_its_host_stays_warm(
     client: MOFSimClient, home: Home
 ) -> None:
-    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-6, max_steps=2000)
+    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-9, max_steps=2000)
     wait_until_running(task)
     hosts = [home.pid_of("host-0"), home.pid_of("host-1")]
 
@@ -87,7 +87,7 @@ def test_a_running_task_is_cancelled_within_five_seconds_and_its_host_stays_warm
 
 
 def test_a_run_cancelled_in_prefects_ui_cancels_its_task(client: MOFSimClient, home: Home) -> None:
-    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-6, max_steps=2000)
+    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-9, max_steps=2000)
     wait_until_running(task)
     settings = load_settings(home.folder)
     name = {"name": {"any_": [f"{task.id}:{task.info.attempt}"]}}
@@ -101,7 +101,7 @@ def test_a_run_cancelled_in_prefects_ui_cancels_its_task(client: MOFSimClient, h
 
 
 def test_a_task_whose_time_is_up_ends_timeout_and_its_files_stay(client: MOFSimClient, home: Home) -> None:
-    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-6, max_steps=5000, timeout=15)
+    task = client.submit_optimization("MOF-5", MODEL, fmax=1e-9, max_steps=5000, timeout=10)
 
     with pytest.raises(TaskTimeoutError) as ended:
         task.wait(timeout=PATIENCE_SECONDS)

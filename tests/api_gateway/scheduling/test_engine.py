@@ -170,9 +170,9 @@ async def test_the_queue_is_worked_off_by_priority_then_place_and_every_slot_is_
         assert world.sql.status(second) == world.sql.status(low) == "QUEUED"
         await world.finish(urgent, runs[urgent])
         await world.begin(second)
-        assert world.sql.status(low) == "QUEUED"
         await world.finish(first, runs[first])
         await world.run_of(low)
+    assert world.sql.attempt(second)["created_at"] < world.sql.attempt(low)["created_at"]
     assert world.sql.task(second)["gpu_id"] != world.sql.task(first)["gpu_id"]
 
 
