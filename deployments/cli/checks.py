@@ -12,7 +12,7 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
     ("mypy",),
-    ("pyright", "--pythonpath", sys.executable),
+    ("pyright", "--project", "pyproject.toml", "--pythonpath", sys.executable),
     ("pytest", "--numprocesses=2"),
 )
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from mofsim_client import _settings
 from mofsim_client._display import Listing
 from mofsim_client._effects import Flow, Item, Op, Request, Upload
 from mofsim_client._inventory import StructureInfo
 from mofsim_client._protocol import ask, items_of, parse
 
-T = TypeVar("T")
+T = TypeVar("T", bound=BaseModel)
 
 
 class ClientBase:
@@ -50,24 +52,24 @@ class ClientBase:
     def _whole(self, path: str, kind: type[T]) -> Op[Listing[T]]:
         """All rows of a list that is never long, whatever its pages."""
         rows: Listing[T] = Listing()
-        flow = self._pages(path, kind)
-        answer: Any = None
-        while True:
-            try:
-                effect = flow.send(answer)
-            except StopIteration:
-                return rows
-            if isinstance(effect, Item):
-                rows.append(effect.value)
-                answer = None
-            else:
-                answer = yield effect
+        page, pages = 1, 1
+        while page <= pages:
+            found, pages = yield from self._page(path, kind, page)
+            rows.extend(found)
+            page += 1
+        return rows
 
     def _pages(self, path: str, kind: type[Any], wanted: Mapping[str, str] | None = None) -> Flow[Any]:
         page, pages = 1, 1
         while page <= pages:
-            data = yield from self._ask("GET", path, query={**(wanted or {}), "page": page, "page_size": 100})
-            for item in items_of(data):
-                yield Item(parse(kind, item))
-            pages = data["pagination"]["total_pages"]
+            found, pages = yield from self._page(path, kind, page, wanted)
+            for row in found:
+                yield Item(row)
             page += 1
+
+    def _page(
+        self, path: str, kind: type[T], page: int, wanted: Mapping[str, str] | None = None
+    ) -> Op[tuple[list[T], int]]:
+        """A page's rows and the number of pages."""
+        data = yield from self._ask("GET", path, query={**(wanted or {}), "page": page, "page_size": 100})
+        return [parse(kind, item) for item in items_of(data)], data["pagination"]["total_pages"]
