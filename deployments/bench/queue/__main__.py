@@ -27,10 +27,8 @@ STRUCTURES = {"Mg-MOF-74": 1000, "MOF-5": 100, "FAU": 50}
 def decision(options: argparse.Namespace) -> list[Figure]:
     from deployments.bench.queue import decision as measured
 
-    return asyncio.run(
-        measured.measure(
-            queued=options.queued, finished=2 * options.queued, slots=8, rounds=max(1, options.rounds)
-        )
+    return measured.measure(
+        queued=options.queued, finished=2 * options.queued, slots=8, rounds=max(1, options.rounds)
     )
 
 

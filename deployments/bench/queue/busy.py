@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
@@ -21,16 +20,14 @@ import psutil
 import psycopg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Pending, Running
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from api_gateway.database import Database
-from api_gateway.orchestrator import RunState
 from deployments.bench.queue.figures import Figure
-from deployments.bench.queue.parts import process, servers
-from deployments.bench.queue.queueing import slot_document, submit
-from deployments.bench.queue.unattended import CHANNEL, news_of
+from deployments.bench.queue.parts import GATEWAY_PROGRAM, gateway_program, process, servers
+from deployments.bench.queue.slots import slot_document
 from deployments.prefect_setup import JOB_TEMPLATE, POOL_LIMIT, QUEUES, WORKER_TYPE, pool_name
 from deployments.stack.parts import Part
 from mof_benchmark.schemas import CalculationRequest, TaskType
@@ -43,11 +40,11 @@ CONNECTIONS = 16
 
 _UNATTENDED = Part(
     name="unattended",
-    command=[sys.executable, "-P", "-m", "deployments.bench.queue.unattended"],
+    command=[*GATEWAY_PROGRAM, "unattended"],
     order=0,
 )
 
-Tell = Callable[[str, UUID, RunState], Coroutine[Any, Any, None]]
+Tell = Callable[[str, UUID, StateType], Coroutine[Any, Any, None]]
 """Makes a state of a run known."""
 
 
@@ -70,19 +67,17 @@ async def measure(*, slots: int, task_seconds: float, seconds: float, with_prefe
             await running.enter_async_context(pool)
             tell = _by_prefect(prefect) if with_prefect else _by_notification(pool)
             played = PlayedSlots(settings, pool, tell, task_seconds)
-            database = Database.from_settings(settings)
-            running.push_async_callback(database.close)
-            return await _watch(played, database, settings, seconds, with_prefect=with_prefect)
+            return await _watch(played, settings, seconds, with_prefect=with_prefect)
 
 
 async def _watch(
-    played: PlayedSlots, database: Database, settings: Settings, seconds: float, *, with_prefect: bool
+    played: PlayedSlots, settings: Settings, seconds: float, *, with_prefect: bool
 ) -> list[Figure]:
     slots, task_seconds = settings.compute.slots, played.task_seconds
     work = asyncio.create_task(played.run())
     try:
         enough = int(1.2 * slots * (seconds + WARM_UP_SECONDS) / task_seconds)
-        await submit(database, settings, enough, mixed=False)
+        await asyncio.to_thread(gateway_program, settings, "submit", str(enough))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await played.all_have_worked.wait()
         await asyncio.sleep(WARM_UP_SECONDS)
@@ -159,8 +154,8 @@ class PlayedSlots:
         key = f"{request.task_id}:{request.attempt}"
         attempt = (request.task_id, request.attempt)
         async with self._devices[request.gpu_id]:
-            await self._tell(key, flow_run_id, RunState.PENDING)
-            announcing = asyncio.create_task(self._tell(key, flow_run_id, RunState.RUNNING))
+            await self._tell(key, flow_run_id, StateType.PENDING)
+            announcing = asyncio.create_task(self._tell(key, flow_run_id, StateType.RUNNING))
             self._current[request.gpu_id] = request
             start = time.monotonic()
             await self._call("SELECT attempt_heartbeat(%s, %s, 'flow')", *attempt)
@@ -172,7 +167,7 @@ class PlayedSlots:
             self._current.pop(request.gpu_id, None)
         await self._call("SELECT attempt_result(%s, %s, '{}', '[]')", *attempt)
         await announcing
-        await self._tell(key, flow_run_id, RunState.COMPLETED)
+        await self._tell(key, flow_run_id, StateType.COMPLETED)
 
     async def _report_slots(self) -> None:
         """Report each slot once a second, evenly spread."""
@@ -199,20 +194,21 @@ def _lines(request: CalculationRequest) -> list[dict[str, object]]:
 
 
 def _by_prefect(client: PrefectClient) -> Tell:
-    states = {RunState.PENDING: Pending, RunState.RUNNING: Running, RunState.COMPLETED: Completed}
+    states = {StateType.PENDING: Pending, StateType.RUNNING: Running, StateType.COMPLETED: Completed}
 
-    async def tell(key: str, flow_run_id: UUID, state: RunState) -> None:
+    async def tell(key: str, flow_run_id: UUID, state: StateType) -> None:
         await client.set_flow_run_state(flow_run_id, states[state]())
 
     return tell
 
 
 def _by_notification(pool: AsyncConnectionPool) -> Tell:
-    async def tell(key: str, flow_run_id: UUID, state: RunState) -> None:
-        if state is RunState.PENDING:
+    async def tell(key: str, flow_run_id: UUID, state: StateType) -> None:
+        if state is StateType.PENDING:
             return
         async with pool.connection() as connection:
-            await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, news_of(key, state, flow_run_id)])
+            news = f"{key} {state.value} {flow_run_id}"
+            await connection.execute("SELECT pg_notify('mofsim_bench', %s)", [news])
 
     return tell
 

@@ -24,6 +24,8 @@ from deployments.stack.waiting import wait_until_accepting
 from mofsim_settings import Settings, load_settings
 
 START_SECONDS = 600.0
+GATEWAY_PROGRAM = (sys.executable, "-P", "-m", "api_gateway.bench")
+"""The gateway's half: this folder imports nothing of it."""
 
 
 @contextmanager
@@ -62,6 +64,18 @@ def servers(slots: int, *, with_prefect: bool) -> Iterator[Settings]:
             yield load_settings(home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def gateway_program(settings: Settings, *words: str) -> str:
+    """Run the gateway's half of a measurement to its end; answers what it printed."""
+    done = subprocess.run(
+        [*GATEWAY_PROGRAM, *words],
+        env=os.environ | process_environment(settings),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
 
 
 @contextmanager

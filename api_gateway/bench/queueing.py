@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import psycopg
 
@@ -41,26 +40,6 @@ async def submit(database: Database, settings: Settings, count: int, *, mixed: b
         ]
         async with database.begin() as session:
             await service.submit(session, tasks, request_id="req_bench")
-
-
-def slot_document(**changes: Any) -> dict[str, Any]:
-    """What a healthy idle host reports."""
-    return {
-        "host": "bench",
-        "pid": 1,
-        "device": "simulated",
-        "simulated": True,
-        "memory_total_MB": 24576.0,
-        "memory_free_MB": 24000.0,
-        "memory_reclaimable_MB": 0.0,
-        "temperature_C": 40.0,
-        "utilisation_percent": 0.0,
-        "warm_models": [MODELS[0]],
-        "current": None,
-        "dask_address": "tcp://127.0.0.1:1",
-        "ok": True,
-        "error": None,
-    } | changes
 
 
 def fill_history(settings: Settings, count: int, slots: int) -> None:

@@ -1,26 +1,22 @@
 """The gateway's placement and follower with the Prefect server left out: what they could do without it.
 
-`python -m deployments.bench.queue.unattended` runs them in a process of their own, as a gateway
-would. Runs get an id at once, and states arrive by `NOTIFY` instead of as Prefect's events.
+They run in a process of their own, as in a gateway. Runs get an id at once, and states arrive by
+`NOTIFY mofsim_bench, '<task_id>:<attempt> <state> <flow run id>'` instead of as Prefect's events.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
-
-import structlog
 
 from api_gateway.database import Database
 from api_gateway.orchestrator import AttemptKey, MadeRun, Orchestrator, RunNews, RunOrder, RunState
 from api_gateway.scheduling.follower import Follower
 from api_gateway.scheduling.placer import Placer
 from api_gateway.scheduling.reconciler import Reconciler
-from deployments.environment import prepare_environment
-from mofsim_settings import Settings, load_settings
+from mofsim_settings import Settings
 
 CHANNEL = "mofsim_bench"
 
@@ -31,11 +27,6 @@ class NoOrchestrator(Orchestrator):
     async def create_run(self, order: RunOrder) -> MadeRun:
         run = {"name": str(order.key), "parameters": {"request": order.request.model_dump(mode="json")}}
         return MadeRun(flow_run_id=uuid4(), document=json.dumps(run))
-
-
-def news_of(key: str, state: RunState, flow_run_id: UUID) -> str:
-    """The payload that tells of a state."""
-    return f"{key} {state} {flow_run_id}"
 
 
 async def serve(settings: Settings) -> None:
@@ -64,10 +55,3 @@ async def _follow(database: Database, follower: Follower) -> None:
                     key=key, flow_run_id=UUID(flow_run_id), state=RunState(state), at=datetime.now(UTC)
                 )
                 moves.create_task(follower.apply(news))
-
-
-if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    present = load_settings()
-    prepare_environment(present)
-    asyncio.run(serve(present))

@@ -1,0 +1,1 @@
+"""The gateway's half of `./mofsim bench queue`, started as programs: `python -m api_gateway.bench`."""
