@@ -19,7 +19,7 @@ from mof_benchmark.schemas import CalculationRequest, CalculationResult
 from mofsim_settings import Settings
 from tasks.dask_runner import StageHandle, submit_stage
 from tasks.database import ReportDatabase, Unavailable
-from tasks.failures import error_document, named
+from tasks.failures import ReplacedError, error_document, named
 from tasks.fan_out import idle_gpus, spread
 from tasks.files import file_documents
 from tasks.stage import work_folders
@@ -127,7 +127,7 @@ class Attempt:
         ------
         NotConvergedError
             When the request insists on convergence; the result is stored all the same.
-        StoppedError
+        ReplacedError
             When a newer attempt has taken over.
         """
         self._computed()
@@ -140,7 +140,7 @@ class Attempt:
         document = result.model_dump(mode="json")
         answer = await self._insist(self._database.result, document, files)
         if answer == "fenced":
-            raise StoppedError("A newer attempt has taken over.")
+            raise ReplacedError("A newer attempt has taken over.")
         # Only for people to look at: the run's end does not wait for it.
         showing = asyncio.create_task(self._show(result))
         _shown_later.add(showing)

@@ -10,6 +10,7 @@ from mof_benchmark.errors import (
     CalculationFailedError,
     MofsimError,
     OutOfMemoryError,
+    StoppedError,
 )
 
 
@@ -19,6 +20,10 @@ class HostLostError(MofsimError):
     code, status = 50009, 500
     message_en, message_zh = "The GPU host was lost", "计算节点丢失"
     transient = True
+
+
+class ReplacedError(StoppedError):
+    """A newer attempt of the task has taken over: this one ends and writes nothing."""
 
 
 class DeviceError(MofsimError):

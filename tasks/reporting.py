@@ -16,6 +16,7 @@ from mof_benchmark.errors import StoppedError
 from mof_benchmark.schemas import CalculationRequest
 from mofsim_logs import LogFiles, encode, timestamp
 from tasks.database import Answer, ReportDatabase, Unavailable
+from tasks.failures import ReplacedError
 
 INTERVAL_SECONDS = 0.4
 BUFFERED_LINES = 10_000
@@ -112,7 +113,7 @@ class AttemptReporter:
         if self._answer == "stop":
             raise StoppedError("Stopped on request.")
         if self._answer == "fenced":
-            raise StoppedError("A newer attempt has taken over.")
+            raise ReplacedError("A newer attempt has taken over.")
 
     def _run(self) -> None:
         last_write = 0.0

@@ -20,6 +20,7 @@ from prefect.states import Cancelled, Crashed, Failed, Running
 
 from deployments.worker.outage import through_outages
 from mof_benchmark.errors import MofsimError, StoppedError
+from tasks.failures import ReplacedError
 
 
 @dataclass
@@ -138,6 +139,9 @@ class ResidentFlowEngine(AsyncFlowRunEngine[..., Any]):
         self, exc: Exception, msg: str | None = None, result_store: ResultStore | None = None
     ) -> State[Any]:
         self._raised = exc
+        if isinstance(exc, ReplacedError):
+            # As when the run's own heartbeat is told so first.
+            return await self.set_state(Crashed(message=exc.detail))
         if isinstance(exc, StoppedError):
             return await self.set_state(Cancelled(message=exc.detail))
         if isinstance(exc, MofsimError):
