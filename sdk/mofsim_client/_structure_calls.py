@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mofsim_client._base import ClientBase
-from mofsim_client._display import Listing
 from mofsim_client._effects import Flow, OnUpload, Op, Upload
 from mofsim_client._exceptions import MOFSimError, StructureError
 from mofsim_client._files import download
 from mofsim_client._inventory import StructureInfo
 from mofsim_client._methods import call, stream
-from mofsim_client._protocol import WHOLE, items_of, parse
+from mofsim_client._protocol import parse
 from mofsim_client._structures import BuiltinName, StructureLike, UploadedId, resolve_structure
 
 
@@ -58,11 +57,11 @@ class StructureCalls(ClientBase):
         named = resolve_structure(structure)
         if isinstance(named, UploadedId):
             return parse(StructureInfo, (yield from self._ask("GET", f"/structures/{named.file_id}")))
-        builtins = items_of((yield from self._ask("GET", "/structures/builtin", query=WHOLE)))
-        for item in builtins:
-            if isinstance(named, BuiltinName) and item["name"] == named.name:
-                return parse(StructureInfo, item)
-        names = ", ".join(item["name"] for item in builtins)
+        builtins = yield from self._whole("/structures/builtin", StructureInfo)
+        for builtin in builtins:
+            if isinstance(named, BuiltinName) and builtin.name == named.name:
+                return builtin
+        names = ", ".join(builtin.name for builtin in builtins)
         raise StructureError(f"The server has no built-in {structure!r}; it has {names}.")
 
     @stream
@@ -73,8 +72,7 @@ class StructureCalls(ClientBase):
     @call
     def list_builtin_structures(self) -> Op[list[StructureInfo]]:
         """The structures that come with the server."""
-        data = yield from self._ask("GET", "/structures/builtin", query=WHOLE)
-        return Listing(parse(StructureInfo, item) for item in items_of(data))
+        return (yield from self._whole("/structures/builtin", StructureInfo))
 
     @call
     def download_file(self, file: str, to: str | Path = ".") -> Op[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from mofsim_client._base import ClientBase
-from mofsim_client._display import Listing
 from mofsim_client._effects import Flow, Item, Op
 from mofsim_client._events import EventFeed
 from mofsim_client._inventory import (
@@ -21,7 +20,7 @@ from mofsim_client._inventory import (
     SystemStatus,
 )
 from mofsim_client._methods import call, stream
-from mofsim_client._protocol import WHOLE, items_of, parse
+from mofsim_client._protocol import parse
 
 
 class SystemCalls(ClientBase):
@@ -94,14 +93,12 @@ class AlertCalls(ClientBase):
     @call
     def list_alert_rules(self) -> Op[list[AlertRule]]:
         """The rules: thresholds, Prefect's automation of each, and whether it is muted."""
-        data = yield from self._ask("GET", "/system/alerts/rules", query=WHOLE)
-        return Listing(parse(AlertRule, item) for item in items_of(data))
+        return (yield from self._whole("/system/alerts/rules", AlertRule))
 
     @call
     def list_active_alerts(self) -> Op[list[AlertInfo]]:
         """The alerts that last, oldest first."""
-        data = yield from self._ask("GET", "/system/alerts/active", query=WHOLE)
-        return Listing(parse(AlertInfo, item) for item in items_of(data))
+        return (yield from self._whole("/system/alerts/active", AlertInfo))
 
     @stream
     def list_alerts(self, *, type: str | None = None, level: AlertLevel | None = None) -> Flow[AlertInfo]:
