@@ -12,7 +12,7 @@ from api_gateway.simulation.schemas import Simulation
 
 async def get(services: Services, gpu_id: int) -> Simulation:
     _require_slot(services, gpu_id)
-    async with services.database.begin() as session:
+    async with services.database.reading() as session:
         return Simulation.model_validate(await repository.find(session, gpu_id))
 
 

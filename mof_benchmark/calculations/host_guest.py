@@ -160,13 +160,9 @@ def contacts(atoms: Atoms, separation: Separation, n: int = 5) -> list[tuple[int
 def reactions(atoms: Atoms, separation: Separation, guest_before: Atoms) -> list[str]:
     """What a relaxation did that leaves no host and guest to tell apart, one sentence each."""
     found = []
-    first, second = _bonds(atoms)
-    is_guest = np.zeros(len(atoms), dtype=bool)
-    is_guest[separation.guest] = True
-    is_metal = np.isin(atoms.numbers, list(METALS))
-    across = is_guest[first] & ~is_guest[second] & ~is_metal[first] & ~is_metal[second]
-    if across.any():
-        g, h = int(first[across][0]), int(second[across][0])
+    bonded = _bond_across(atoms, separation)
+    if bonded is not None:
+        g, h = bonded
         found.append(
             f"The guest has bonded to the host ({atoms.symbols[g]}{g}–{atoms.symbols[h]}{h}): this is a "
             "reaction, not an interaction."
@@ -194,6 +190,16 @@ def _separation(n_atoms: int, guest: NDArray[np.int64]) -> Separation:
 def _bonds(atoms: Atoms) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=BONDED_FACTOR))
     return first, second
+
+
+def _bond_across(atoms: Atoms, separation: Separation) -> tuple[int, int] | None:
+    """A guest atom and the host's atom that it is bonded to; metals coordinate and do not count."""
+    first, second = _bonds(atoms)
+    is_guest = np.zeros(len(atoms), dtype=bool)
+    is_guest[separation.guest] = True
+    is_metal = np.isin(atoms.numbers, list(METALS))
+    across = np.flatnonzero(is_guest[first] & ~is_guest[second] & ~is_metal[first] & ~is_metal[second])
+    return (int(first[across[0]]), int(second[across[0]])) if across.size else None
 
 
 def _molecules(atoms: Atoms, *, cut_metal_bonds: bool) -> list[NDArray[np.int64]]:
@@ -226,13 +232,9 @@ _KNOWN_GUESTS = frozenset(
 
 def _refuse_covalent_contact(atoms: Atoms, separation: Separation) -> None:
     """A given guest must not be bonded to the host's non-metals: its energy alone would mean nothing."""
-    first, second = _bonds(atoms)
-    is_guest = np.zeros(len(atoms), dtype=bool)
-    is_guest[separation.guest] = True
-    is_metal = np.isin(atoms.numbers, list(METALS))
-    across = is_guest[first] & ~is_guest[second] & ~is_metal[first] & ~is_metal[second]
-    if across.any():
-        g, h = int(first[across][0]), int(second[across][0])
+    bonded = _bond_across(atoms, separation)
+    if bonded is not None:
+        g, h = bonded
         limit = BONDED_FACTOR * (covalent_radii[atoms.numbers[g]] + covalent_radii[atoms.numbers[h]])
         raise InvalidFileError(
             f"Guest atom {atoms.symbols[g]}{g} is bonded to host atom {atoms.symbols[h]}{h} "

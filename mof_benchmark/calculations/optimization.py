@@ -26,7 +26,7 @@ from mof_benchmark.plots.convergence import plot_convergence
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import OutputFile
 from mof_benchmark.schemas.optimization import OptimizationParameters, OptimizationResult
-from mof_benchmark.schemas.protocol import overruled, settled
+from mof_benchmark.schemas.protocol import PUBLISHED, overruled, settled
 from mof_benchmark.structures.vacuum import vacuum_layer
 
 STAGE, VERIFY = "optimize", "verify"
@@ -127,10 +127,6 @@ def run(
     )
 
 
-def _takes_another_road(parameters: OptimizationParameters) -> bool:
-    return (parameters.optimizer, parameters.filter) != ("LBFGS", "FrechetCellFilter")
-
-
 def _verified(
     initial: Atoms,
     relaxation: Relaxation,
@@ -143,7 +139,8 @@ def _verified(
         return None, []
     if parameters.filter in {"none", "StrainFilter"}:
         return None, [f"The minimum was not verified: filter {parameters.filter} finds another one."]
-    if not _takes_another_road(parameters):
+    optimizer, cell_filter = (PUBLISHED[OptimizationParameters][name] for name in ("optimizer", "filter"))
+    if (parameters.optimizer, parameters.filter) == (optimizer, cell_filter):
         return True, []
 
     def on_step(published: Relaxation) -> None:
@@ -153,15 +150,16 @@ def _verified(
     published = relax(
         initial,
         calculator,
-        optimizer="LBFGS",
-        cell_filter="FrechetCellFilter",
+        optimizer=optimizer,
+        cell_filter=cell_filter,
         fmax_eV_A=parameters.fmax,
         max_steps=parameters.max_steps,
         pressure_GPa=parameters.pressure_GPa,
         on_step=on_step,
     )
     if not published.converged:
-        return None, [f"The minimum was not verified: LBFGS did not converge in {published.steps} steps."]
+        steps = f"{published.steps} steps"
+        return None, [f"The minimum was not verified: {optimizer} did not converge in {steps}."]
     ends = [(road.energies_eV[-1], road.volumes_A3[-1]) for road in (relaxation, published)]
     if same_minimum(ends[0], ends[1], len(initial)):
         return True, []
