@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 
+import httpx
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -85,6 +86,7 @@ def create_app(
         finally:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
+            await services.prefect_http.aclose()
             await services.database.close()
 
     app = FastAPI(
@@ -138,5 +140,11 @@ def _services(settings: Settings, log_ring: LogRing) -> Services:
         log_ring=log_ring,
         counts=Counts(),
         tracing=Tracing.from_settings(settings),
+        prefect_http=httpx.AsyncClient(
+            trust_env=False,
+            verify=settings.prefect.verify,
+            # Sooner than Prefect's server, which hangs up after five seconds without a request.
+            limits=httpx.Limits(keepalive_expiry=3.0),
+        ),
         latency=Latency(settings.alerts.api_window_seconds, settings.alerts.api_least_requests),
     )

@@ -225,6 +225,22 @@ class BatchRefusedError(InvalidParameterError):
         self.errors = errors
 
 
+class RangeRefusedError(InvalidParameterError):
+    """A file has no such part; HTTP has a status of its own for that (RFC 9110, 15.5.17).
+
+    Parameters
+    ----------
+    content_range
+        Header that tells the file's size: `bytes */2560`.
+    """
+
+    status = 416
+
+    def __init__(self, detail: str, *, content_range: str) -> None:
+        super().__init__(detail, field="Range")
+        self.headers = {"Content-Range": content_range}
+
+
 def _every_class(root: type[MofsimError]) -> Iterator[type[MofsimError]]:
     for kind in root.__subclasses__():
         if "code" in vars(kind):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import httpx
+
 from api_gateway.auth.guard import Guard
 from api_gateway.database import Database, SecretBox
 from api_gateway.latency import Latency
@@ -33,3 +35,5 @@ class Services:
     counts: Counts
     latency: Latency
     tracing: Tracing
+    prefect_http: httpx.AsyncClient
+    """Asks Prefect's server, by plain HTTP, whether it is there."""

@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, Response
 
 from api_gateway.auth.credentials import Scope
 from api_gateway.files import service
+from api_gateway.files.answers import Download
 from api_gateway.files.schemas import DOWNLOAD
 from api_gateway.routing import GuardedRoute, Using, operation
 
@@ -36,7 +37,7 @@ async def download(
     headers = {"ETag": file.etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _names(if_none_match, file.etag):
         return Response(status_code=304, headers=headers)
-    return FileResponse(file.path, filename=file.name, media_type=file.media_type, headers=headers)
+    return Download(file.path, filename=file.name, media_type=file.media_type, headers=headers)
 
 
 def _names(if_none_match: str, etag: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api_gateway.envelope import ErrorEnvelope
+
 # A file's own type: `chemical/x-cif`, `application/gzip`, ….
 _ANY = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 DOWNLOAD: dict[int | str, dict[str, Any]] = {
@@ -19,7 +21,10 @@ DOWNLOAD: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part asked for by `Range`.", "content": _ANY},
     304: {"description": "The client's copy is the present one."},
     416: {
-        "description": "No such range.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "model": ErrorEnvelope,
+        "description": "40002: the file has no such part.",
+        "headers": {
+            "Content-Range": {"schema": {"type": "string"}, "description": "Its size: `bytes */2560`."}
+        },
     },
 }

@@ -10,7 +10,6 @@ from collections.abc import Awaitable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from sqlalchemy import text
 
 from api_gateway import __version__
@@ -66,9 +65,7 @@ async def _prefect(services: Services) -> Component:
     url = services.settings.prefect.api_url
     if not url:
         return Component(state="down", detail="not configured")
-    verify = services.settings.prefect.verify
-    async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False, verify=verify) as client:
-        response = await client.get(f"{url.rstrip('/')}/health")
+    response = await services.prefect_http.get(f"{url.rstrip('/')}/health", timeout=_ANSWER_SECONDS)
     if response.status_code != 200:
         return Component(state="down", detail=f"answered {response.status_code}")
     return Component(state="ok")

@@ -52,8 +52,20 @@ def test_a_range_is_served_in_part(client: httpx.Client, file_id: str, header: s
     assert response.headers["Content-Range"].endswith(f"/{len(CONTENT)}")
 
 
-def test_a_range_beyond_the_end_is_416(client: httpx.Client, file_id: str) -> None:
-    assert client.get(f"/files/{file_id}", headers={"Range": "bytes=99999-"}).status_code == 416
+def test_a_range_beyond_the_end_is_refused_with_the_size_in_both_languages(
+    client: httpx.Client, file_id: str
+) -> None:
+    headers = {"Range": "bytes=99999-", "Accept-Language": "zh"}
+    response = client.get(f"/files/{file_id}", headers=headers)
+    error = error_of(response, 416, 40002)
+    assert (response.headers["Content-Range"], error["field"]) == (f"bytes */{len(CONTENT)}", "Range")
+    assert response.json()["message"] == "参数无效"
+    assert "ETag" not in response.headers
+
+
+def test_a_range_that_ends_before_it_begins_is_40002(client: httpx.Client, file_id: str) -> None:
+    response = client.get(f"/files/{file_id}", headers={"Range": "bytes=9-5"})
+    assert error_of(response, 422, 40002)["field"] == "Range"
 
 
 def test_a_known_etag_is_304(client: httpx.Client, file_id: str) -> None:
