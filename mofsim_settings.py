@@ -14,9 +14,9 @@ import hmac
 import os
 import ssl
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -27,6 +27,8 @@ from pydantic_settings import (
 )
 
 DEFAULT_HOME = Path.home() / ".mofsim"
+BlockName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+"""A block of Prefect: the slug of its type and its name."""
 
 
 class Section(BaseModel):
@@ -265,6 +267,9 @@ class AlertSettings(Section):
     worker_silent_seconds: float = Field(
         30.0, gt=0, description="Silence after which a GPU host or pool worker counts as offline."
     )
+    chore_late_seconds: float = Field(
+        3600.0, ge=0, description="A backup or another chore that starts later than this is an alert."
+    )
     aggregate_seconds: float = Field(
         10.0, ge=0, description="Warnings of this time go out in one notification; CRITICAL goes at once."
     )
@@ -275,9 +280,8 @@ class AlertSettings(Section):
     )
     webhooks: tuple[str, ...] = Field((), description="Addresses that every notification is posted to.")
     webhook_secret: SecretStr = Field(SecretStr(""), description="Signs notifications like task webhooks.")
-    notification_blocks: tuple[str, ...] = Field(
-        (),
-        description="Prefect notification blocks (`slack-webhook/ops`) that new automations call as well.",
+    notification_blocks: tuple[BlockName, ...] = Field(
+        (), description="Prefect's notification blocks (`slack-webhook/ops`) that are told of alerts too."
     )
     sink_url: str = Field(
         "", description="The gateway's alert sink as the Prefect server reaches it; empty: the local gateway."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -119,7 +120,12 @@ async def ensure(settings: Settings, client: PrefectClient) -> None:
         name = pool_name(gpu)
         if name not in pools:
             pools[name] = await _make_pool(client, name, gpu)
-    specs = deployment_specs(settings)
+    await ensure_deployments(deployment_specs(settings), client)
+    await ensure_automations(settings, client)
+
+
+async def ensure_deployments(specs: Sequence[DeploymentSpec], client: PrefectClient) -> None:
+    """Make the deployments that are missing or different, and the pool of the chores if there are any."""
     if any(spec.pool == MAINTENANCE_POOL for spec in specs):
         await _make_maintenance_pool(client)
     existing = {
@@ -131,7 +137,6 @@ async def ensure(settings: Settings, client: PrefectClient) -> None:
         deployment = existing.get((flow_ids[spec.flow_name], spec.name))
         if deployment is None or (deployment.entrypoint, _cron(deployment)) != (spec.entrypoint, spec.cron):
             await _make_deployment(client, spec)
-    await ensure_automations(settings, client)
 
 
 async def _all_pools(client: PrefectClient) -> list[WorkPool]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
 from api_gateway.alerts import conditions, repository
+from api_gateway.alerts.chores import CHORE_FAILED, ChoreWatch
 from api_gateway.alerts.conditions import DiskFree, Reading
 from api_gateway.alerts.rules import CLEARED, Rule, rules
 from api_gateway.alerts.schemas import Announcement
@@ -80,6 +81,7 @@ class Monitor:
         self._prefect_seen_at = self._started_at
         self._raising: dict[Key, _Told] = {}
         self._ending: dict[Key, _Told] = {}
+        self._chores = ChoreWatch(orchestrator, settings, clock)
 
     async def run(self) -> None:
         while True:
@@ -88,9 +90,11 @@ class Monitor:
 
     async def check_once(self) -> None:
         """One look at everything, and what follows from it."""
-        readings = {reading.key: reading for reading in await self._observe()}
+        observed = await self._observe()
         async with self._database.begin() as session:
             active = {(alert.type, alert.subject): alert for alert in await repository.active(session)}
+        observed += await self._observe_chores(active.keys() | self._raising.keys())
+        readings = {reading.key: reading for reading in observed}
         for key in active:
             self._raising.pop(key, None)
         for key in [key for key in self._ending if key not in active and not self._ending[key].first]:
@@ -105,7 +109,7 @@ class Monitor:
 
     async def _observe(self) -> list[Reading]:
         settings = self._settings
-        listening = self._clock() - self._started_at - settings.alerts.startup_grace_seconds
+        listening = self._listening_seconds()
         silence = max(0.0, listening)
         free = await asyncio.to_thread(conditions.disk_reading, settings, self._disk_free)
         if listening <= 0 or await self._orchestrator.healthy():
@@ -121,6 +125,16 @@ class Monitor:
                 await conditions.expiry_reading(session, settings),
                 Reading("orchestrator_offline", "Prefect", self._clock() - self._prefect_seen_at),
             ]
+
+    async def _observe_chores(self, told: Iterable[Key]) -> list[Reading]:
+        return await self._chores.readings(
+            (subject for kind, subject in told if kind == CHORE_FAILED),
+            lateness_from_seconds_ago=self._listening_seconds(),
+        )
+
+    def _listening_seconds(self) -> float:
+        """Since when silence means something, s."""
+        return self._clock() - self._started_at - self._settings.alerts.startup_grace_seconds
 
     def _judge(self, key: Key, reading: Reading, active: Alert | None) -> None:
         if reading.value is None:

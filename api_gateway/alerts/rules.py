@@ -148,6 +148,13 @@ def rules(settings: Settings) -> dict[str, Rule]:
             unit="results",
         ),
         Rule(
+            "chore_failed",
+            Level.WARNING,
+            "mofsim.chore.failed",
+            "The chore {subject} failed, or did not start at its hour",
+            "维护作业 {subject} 失败或未按时开始",
+        ),
+        Rule(
             "orchestrator_offline",
             Level.CRITICAL,
             None,

@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from api_gateway.errors import OrchestratorUnavailableError
+from api_gateway.orchestrator.chores import Chore, read_chores
 from api_gateway.orchestrator.runs import MadeRun, RunNews, RunOrder, RunState
 from mofsim_settings import Settings
 
@@ -170,6 +171,11 @@ class Orchestrator:
         async with self._calls():
             found = await self._client.read_automations()
         return {one.name: one.enabled for one in found if one.name.startswith(prefix)}
+
+    async def chores(self) -> list[Chore]:
+        """The chores that are deployed, and how their last runs went."""
+        async with self._calls():
+            return await read_chores(self._client)
 
     async def _set_state(
         self, flow_run_id: UUID, state: State[None], *, force: bool = False
