@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -11,8 +11,8 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterId,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
-    FlowRunFilterStateName,
     FlowRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
@@ -23,7 +23,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 MAINTENANCE_POOL = "maintenance"
 """Work pool of the chores, and the name of their deployments."""
 _POOL = WorkPoolFilter(name=WorkPoolFilterName(any_=[MAINTENANCE_POOL]))
-_LATE = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
 # A run that somebody cancelled tells nothing of the next.
 _ENDED = FlowRunFilter(
     state=FlowRunFilterState(
@@ -51,7 +50,7 @@ async def read_chores(client: PrefectClient) -> list[Chore]:
     """Every chore that is deployed."""
     late: dict[UUID, datetime] = {}
     for run in await client.read_flow_runs(
-        work_pool_filter=_POOL, flow_run_filter=_LATE, sort=FlowRunSort.EXPECTED_START_TIME_ASC
+        work_pool_filter=_POOL, flow_run_filter=_due(), sort=FlowRunSort.EXPECTED_START_TIME_ASC
     ):
         if run.expected_start_time is not None:
             late.setdefault(run.flow_id, run.expected_start_time)
@@ -66,6 +65,14 @@ async def read_chores(client: PrefectClient) -> list[Chore]:
         )
         chores.append(_chore(flow.name, ended[0] if ended else None, late.get(flow.id)))
     return chores
+
+
+def _due() -> FlowRunFilter:
+    """Runs whose hour has come; Prefect's own state for late ones is switched off in our server."""
+    return FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+    )
 
 
 def _chore(name: str, run: FlowRun | None, late_since: datetime | None) -> Chore:

@@ -17,6 +17,7 @@ import typer
 from deployments import bench as benchmarks
 from deployments.cli import checks, operations
 from deployments.cli.common import HomeOption, console, fail, home_of
+from deployments.environment import client_environment
 from deployments.stack import lifecycle
 from deployments.stack import status as stack_status
 from deployments.stack.errors import StackError
@@ -166,6 +167,16 @@ def docs(context: typer.Context) -> None:
 def keys(context: typer.Context) -> None:
     """Make, list and revoke API keys (`./mofsim keys create NAME --scope read,write`)."""
     raise typer.Exit(_module("api_gateway.keys", *context.args))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def prefect(context: typer.Context) -> None:
+    """Run Prefect's own command line on this stack's server (`./mofsim prefect automation ls`)."""
+    settings = load_settings()
+    if not settings.prefect.api_url:
+        fail("There is no Prefect server: start the stack, or set prefect.api_url.")
+    os.environ.update(client_environment(settings))
+    raise typer.Exit(_module("prefect", *context.args))
 
 
 @models.command("install", context_settings=PASS_THROUGH)

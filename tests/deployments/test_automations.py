@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from api_gateway.alerts.rules import CLEARED, rules
+from api_gateway.orchestrator import MAINTENANCE_POOL
 from deployments.automations import ALERT_EVENTS, automation_name
+from deployments.prefect_setup import maintenance_specs
 from mofsim_settings import Settings
 from tests.fixtures.execution import Execution, wait_until
 
@@ -14,6 +16,10 @@ def test_every_rule_s_event_has_its_automation() -> None:
     told = {kind: rule.event for kind, rule in rules(Settings()).items() if rule.event is not None}
     assert told == ALERT_EVENTS
     assert all(rules(Settings())[kind].automation == automation_name(kind) for kind in ALERT_EVENTS)
+
+
+def test_chores_are_looked_for_where_they_are_deployed() -> None:
+    assert {(spec.name, spec.pool) for spec in maintenance_specs(Settings())} == {(MAINTENANCE_POOL,) * 2}
 
 
 def test_the_worker_s_set_up_makes_each_automation_once(execution: Execution) -> None:

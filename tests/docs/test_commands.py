@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT, USER_PAGES, Block, blocks, name
 
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 LANGUAGES = {"python", "sh", "console", "json", "toml", "ini", "text", "sql"}
-HANDED_ON = {"keys", "bench", "test", "docs", "models install"}
+HANDED_ON = {"keys", "bench", "test", "docs", "models install", "prefect"}
 """Commands that hand their arguments to another program."""
 MADE_BY_THE_READER = {"infra/docker/secrets"}
 UNITS = {path.name for path in (ROOT / "infra" / "systemd").iterdir()}

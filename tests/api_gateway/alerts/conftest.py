@@ -36,6 +36,7 @@ def world(database_url: str, prefect_server: PrefectServer) -> Iterator[Watched]
                 check_seconds=0.3,
                 startup_grace_seconds=0,
                 worker_silent_seconds=8,
+                chore_late_seconds=2,
                 aggregate_seconds=0.3,
                 resend_seconds=2,
                 api_p99_seconds=1.5,

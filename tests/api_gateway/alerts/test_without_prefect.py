@@ -106,6 +106,16 @@ def test_what_is_told_twice_or_in_the_wrong_order_is_one_alert(world: Watched) -
     assert [one["alert_id"] for one in history] == [raised["alert_id"]]
 
 
+def test_an_alert_that_only_prefect_can_end_lasts_while_prefect_is_away(world: Watched) -> None:
+    raised = told(type="chore_failed", level="WARNING", subject="backup", message="The chore backup failed")
+    data_of(post(world, raised))
+    seen_at = world.sql.row("SELECT clock_timestamp() AS now")["now"]
+    looked = "SELECT count(*) AS n FROM gateway_processes WHERE reported_at > %s + interval '1 s'"
+    wait_for(lambda: world.sql.row(looked, seen_at)["n"], "some looks")
+    (alert,) = world.active("chore_failed")
+    assert alert["alert_id"] == raised["alert_id"]
+
+
 def test_the_history_is_paged_and_filtered(world: Watched) -> None:
     page = data_of(world.client.get("/system/alerts/history", params={"level": "CRITICAL", "page_size": 1}))
     assert len(page["items"]) == 1
