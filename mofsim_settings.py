@@ -216,7 +216,10 @@ class SchedulingSettings(Section):
         "use GPUs that nobody uses.",
     )
     max_attempts: int = Field(
-        4, ge=1, description="Attempts of a task whose worker is lost or fails transiently."
+        4,
+        ge=1,
+        description="Attempts of a task that fails transiently or loses its GPU host; restarts and losses of "
+        "what serves all tasks do not count.",
     )
     retry_wait_seconds: float = Field(
         2.0, ge=0, description="Wait before a transient failure is tried again."

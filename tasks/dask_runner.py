@@ -22,7 +22,7 @@ from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import PrefectDaskFuture
 
 from mofsim_settings import load_settings
-from tasks.failures import HostLostError
+from tasks.failures import HostLostError, SchedulerLostError
 from tasks.host import this_host
 
 LOOK_SECONDS = 5.0
@@ -56,7 +56,7 @@ def stage_client() -> StageClient:
 
     Raises
     ------
-    HostLostError
+    SchedulerLostError
         When the scheduler cannot be reached.
     """
     with _connecting:
@@ -78,7 +78,7 @@ def stage_client() -> StageClient:
                 name="mofsim-pool-worker",
             )
         except (OSError, TimeoutError) as error:
-            raise HostLostError("The Dask scheduler cannot be reached.") from error
+            raise SchedulerLostError("The Dask scheduler cannot be reached.") from error
 
 
 class ResidentDaskTaskRunner(DaskTaskRunner):
@@ -143,7 +143,9 @@ class StageHandle:
         MofsimError
             What the stage raised.
         HostLostError
-            When its worker died or the scheduler forgot it.
+            When its worker died.
+        SchedulerLostError
+            When the scheduler died or forgot it.
         """
         try:
             outcome = await asyncio.to_thread(self._read)
@@ -158,7 +160,7 @@ class StageHandle:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 processing = await asyncio.to_thread(lambda: stage_client().processing())
-        except (OSError, TimeoutError, HostLostError):
+        except (OSError, TimeoutError, SchedulerLostError):
             return True
         return any(self._future.wrapped_future.key in keys for keys in processing.values())
 
@@ -176,7 +178,7 @@ class StageHandle:
         except distributed.KilledWorker:
             raise HostLostError("The GPU host died during the stage.") from None
         except BaseException as error:
-            raise HostLostError(f"The stage was lost ({type(error).__name__}).") from None
+            raise SchedulerLostError(f"The stage was lost ({type(error).__name__}).") from None
 
 
 class _SettingsOfTheHost(SettingsContext):
@@ -205,7 +207,7 @@ async def submit_stage(
 
     Raises
     ------
-    HostLostError
+    SchedulerLostError
         When the scheduler cannot be reached for `patience_seconds`.
     """
     deadline = asyncio.get_running_loop().time() + patience_seconds
@@ -218,7 +220,7 @@ async def submit_stage(
             # The thread cannot be stopped: what it still submits is for nobody.
             submitting.add_done_callback(_take_back)
             raise
-        except HostLostError:
+        except SchedulerLostError:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(RETRY_SECONDS)

@@ -22,6 +22,10 @@ class HostLostError(MofsimError):
     transient = True
 
 
+class SchedulerLostError(HostLostError):
+    """The Dask scheduler died or could not be reached, and every stage on every host with it."""
+
+
 class ReplacedError(StoppedError):
     """A newer attempt of the task has taken over: this one ends and writes nothing."""
 
@@ -42,6 +46,8 @@ class AttemptErrorDocument(TypedDict):
     detail: str
     stage: str | None
     transient: bool
+    interrupted: bool
+    """Whether what serves all tasks failed: no mark against this one."""
 
 
 def error_document(error: BaseException, stage: str | None) -> AttemptErrorDocument:
@@ -53,6 +59,7 @@ def error_document(error: BaseException, stage: str | None) -> AttemptErrorDocum
         "detail": known.detail,
         "stage": stage,
         "transient": known.transient,
+        "interrupted": isinstance(known, SchedulerLostError),
     }
 
 

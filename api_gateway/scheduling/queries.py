@@ -44,9 +44,9 @@ SILENT = text(f"""
             clock_timestamp() - greatest(s.reported_at, pg_postmaster_start_time()) AS host_silence
         {_BOUND}
     )
-    SELECT task_id, attempt, why FROM (
-        SELECT task_id, attempt, CASE
-            WHEN began AND flow_silence > make_interval(secs => :lost_after)
+    SELECT task_id, attempt, why, NOT flow_is_silent AS host_is_silent FROM (
+        SELECT task_id, attempt, flow_is_silent, CASE
+            WHEN flow_is_silent
                 THEN 'its flow has been silent for ' || round(extract(epoch FROM flow_silence)) || ' s'
             -- A flow whose host is dead fails by itself; this is for one that does not notice.
             WHEN host_silence > make_interval(
@@ -54,7 +54,9 @@ SILENT = text(f"""
             )
                 THEN 'its GPU host has been silent for ' || round(extract(epoch FROM host_silence)) || ' s'
         END AS why
-        FROM bound
+        FROM (
+            SELECT *, began AND flow_silence > make_interval(secs => :lost_after) AS flow_is_silent FROM bound
+        ) heard
     ) judged
     WHERE why IS NOT NULL
 """)  # noqa: S608

@@ -105,7 +105,7 @@ class Reconciler:
             grace=self._scheduling.cancel_grace_seconds,
         )
         for row in rows:
-            await self._lose(_key(row), row["why"])
+            await self._lose(_key(row), row["why"], with_its_host=row["host_is_silent"])
 
     async def unbind_overtaken(self) -> None:
         """Take back a task that was bound ahead at a slot which did not come free as expected."""
@@ -183,11 +183,11 @@ class Reconciler:
                 await memory.calibrate(session)
                 self._measured_until = newest
 
-    async def _lose(self, key: AttemptKey, why: str) -> None:
+    async def _lose(self, key: AttemptKey, why: str, *, with_its_host: bool = False) -> None:
         async with self._database.begin() as session:
             bound = await transitions.lock_bound(session, key)
             if bound is not None:
-                transitions.lose(*bound, why, self._scheduling)
+                transitions.lose(*bound, why, self._scheduling, with_its_host=with_its_host)
 
     async def _rows(self, query: TextClause, **values: Any) -> list[dict[str, Any]]:
         async with self._database.begin() as session:

@@ -32,6 +32,9 @@ log = structlog.get_logger("gateway.scheduling")
 
 Error = dict[str, Any]
 
+MOST_ATTEMPTS = 50
+"""Bounds interruptions that are no setbacks: a task that takes the pool worker along must end some time."""
+
 _SELF_ENDED = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.FAILED})
 """Outcomes that the flow itself came to: nothing computes any more."""
 
@@ -89,22 +92,36 @@ async def lock_bound(session: AsyncSession, key: AttemptKey) -> tuple[Task, Task
     return None if task is None or attempt is None else (task, attempt)
 
 
-def lose(task: Task, attempt: TaskAttempt, why: str, settings: SchedulingSettings) -> None:
-    """Give up an attempt whose worker, host or run is gone: queue the task again, or end it."""
+def lose(
+    task: Task, attempt: TaskAttempt, why: str, settings: SchedulingSettings, *, with_its_host: bool = False
+) -> None:
+    """Give up an attempt whose worker, host or run is gone: queue the task again, or end it.
+
+    Parameters
+    ----------
+    with_its_host
+        Whether the task's own host is what was lost, for which the task may be to blame. What
+        serves all tasks (a pool worker that was stopped or died) is no setback for any.
+    """
     if task.stop_requested_at is not None:
         stop(task, attempt)
         return
-    if began(attempt) and task.setbacks + 1 >= settings.max_attempts:
+    setback = with_its_host and began(attempt)
+    if (setback and task.setbacks + 1 >= settings.max_attempts) or _interrupted_too_often(attempt):
         _end_attempt(task, attempt, AttemptOutcome.LOST)
-        detail = f"the worker was lost {task.setbacks + 1} times; last: {why}"
+        detail = f"the worker was lost in attempt {attempt.attempt}; last: {why}"
         _end(task, TaskStatus.FAILED, "lost too often", error_document(WorkerLostError(detail)))
         return
-    _queue_again(task, attempt, AttemptOutcome.LOST, why, setback=began(attempt))
+    _queue_again(task, attempt, AttemptOutcome.LOST, why, setback=setback)
 
 
 def began(attempt: TaskAttempt) -> bool:
     """Whether the flow was ever alive; its heartbeat tells even when Prefect's event was missed."""
     return attempt.started_at is not None or attempt.flow_heartbeat_at is not None
+
+
+def _interrupted_too_often(attempt: TaskAttempt) -> bool:
+    return began(attempt) and attempt.attempt >= MOST_ATTEMPTS
 
 
 def unbind(task: Task, attempt: TaskAttempt, why: str) -> None:
@@ -154,13 +171,15 @@ def _failed(task: Task, attempt: TaskAttempt, message: str, settings: Scheduling
         why = f"{error.get('detail')}; once more on an emptied GPU"
         _queue_again(task, attempt, AttemptOutcome.FAILED, why, setback=False)
         return
-    if error.get("transient") and task.setbacks + 1 < settings.max_attempts:
+    interrupted = bool(error.get("interrupted"))
+    left = not _interrupted_too_often(attempt) if interrupted else task.setbacks + 1 < settings.max_attempts
+    if error.get("transient") and left:
         why = f"{error.get('type')}: {error.get('detail')}"
-        _queue_again(task, attempt, AttemptOutcome.FAILED, why, setback=True)
+        _queue_again(task, attempt, AttemptOutcome.FAILED, why, setback=not interrupted)
         task.not_before = func.clock_timestamp() + timedelta(seconds=settings.retry_wait_seconds)
         return
     _end_attempt(task, attempt, AttemptOutcome.FAILED)
-    shown = {key: value for key, value in error.items() if key != "transient"}
+    shown = {key: value for key, value in error.items() if key not in ("transient", "interrupted")}
     _end(task, TaskStatus.FAILED, str(error.get("detail", ""))[:500], shown)
 
 

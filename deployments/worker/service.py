@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import AsyncClientContext
 
 from deployments.prefect_setup import ensure, pool_name
+from deployments.pulse import Pulse
 from deployments.worker.host_guard import HostGuard
 from deployments.worker.leftovers import close_leftovers, runs_in
 from deployments.worker.model_validator import ModelValidator
@@ -28,6 +29,7 @@ from tasks.database import ReportDatabase, Unavailable
 LOOK_SECONDS = 3.0
 CONNECTIONS = 4
 GIVING_UP_SECONDS = 4.0
+PULSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class WorkerService:
                 asyncio.create_task(self._guard.watch()),
                 asyncio.create_task(self._validator.watch()),
                 asyncio.create_task(self._beat()),
+                asyncio.create_task(self._pulse()),
             ]
             serving = [asyncio.create_task(worker.serve()) for worker in self._workers.values()]
             _log.info("Serving %d pools as %s", len(self._workers), self._identity)
@@ -99,6 +102,16 @@ class WorkerService:
             with suppress(*Unavailable):
                 await asyncio.to_thread(self._database.worker_heartbeat, socket.gethostname(), os.getpid())
             await asyncio.sleep(self._settings.scheduling.heartbeat_seconds)
+
+    async def _pulse(self) -> None:
+        """The same for whoever watches on this machine, also while the database is away."""
+        folder = self._settings.run_dir / "pools"
+        pulse = Pulse.of_this_process(self._settings.compute.first_slot, "pool")
+        pulse.begin(folder)
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            with suppress(OSError):
+                pulse.beat(folder)
 
     async def _listen(self) -> None:
         await listen(

@@ -55,6 +55,10 @@ class Home:
                 return process.pid
         return 0
 
+    def up_for(self, part: str) -> float:
+        """Seconds since a part was started; 0 while it does not run."""
+        return next((one.uptime_seconds for one in supervision.states(self.folder) if one.name == part), 0.0)
+
     def client(self) -> MOFSimClient:
         # Patient enough for a gateway that is started again on a busy machine.
         return MOFSimClient(home=self.folder, max_retries=20)

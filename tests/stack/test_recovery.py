@@ -9,6 +9,7 @@ import pytest
 from mofsim_client import MOFSimClient
 
 from deployments.stack import supervision
+from deployments.stack.watchdog import LOOK_SECONDS, WATCHED
 from tests.stack.running import Home
 from tests.stack.waiting import PATIENCE_SECONDS, wait_for, wait_until_running
 
@@ -41,6 +42,22 @@ def test_a_killed_supervisor_is_started_again_with_all_parts(client: MOFSimClien
     os.kill(killed, signal.SIGKILL)
 
     wait_for(lambda: supervision.running_pid(home.folder) not in (None, killed), "a new supervisor")
+    assert task.wait(timeout=PATIENCE_SECONDS).steps == STEPS
+
+
+def test_parts_that_hang_are_killed_and_come_back(client: MOFSimClient, home: Home) -> None:
+    """Frozen all at once: none of them could tell of another."""
+    task = client.submit_optimization("Mg-MOF-74", MODEL, fmax=1e-7, max_steps=STEPS)
+    wait_until_running(task)
+    # The watchdog gives a part that it has never heard from the time of a start.
+    wait_for(lambda: all(home.up_for(part) > 4 * LOOK_SECONDS for part in WATCHED), "every part well known")
+    frozen = {part: home.pid_of(part) for part in WATCHED}
+
+    for pid in frozen.values():
+        os.kill(pid, signal.SIGSTOP)
+
+    for part, pid in frozen.items():
+        wait_for(lambda part=part, pid=pid: home.pid_of(part) not in (0, pid), f"{part} running again")  # type: ignore[misc]
     assert task.wait(timeout=PATIENCE_SECONDS).steps == STEPS
 
 

@@ -154,7 +154,7 @@ class Task(Base):
     spent_seconds: Mapped[float] = mapped_column(server_default=text("0"))
     """Run time of earlier attempts: the timeout counts all of them."""
     setbacks: Mapped[int] = mapped_column(server_default=text("0"))
-    """Attempts that were lost or failed transiently after they had begun; `max_attempts` bounds them."""
+    """Attempts that began and lost their host or failed transiently; `max_attempts` bounds them."""
     stop_requested_at: Mapped[datetime | None]
     stop_reason: Mapped[StopReason | None] = mapped_column(text_enum(StopReason, "stop_reason"))
     progress: Mapped[Json | None]

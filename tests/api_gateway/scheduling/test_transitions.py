@@ -10,13 +10,14 @@ import pytest
 
 from api_gateway.database import Database
 from api_gateway.orchestrator import AttemptKey, RunNews, RunState
-from api_gateway.scheduling.transitions import apply_news
+from api_gateway.scheduling.transitions import MOST_ATTEMPTS, apply_news
 from mofsim_settings import Settings
 from tests.api_gateway.tasks_for_tests import Sql, new_task, submit
 
 pytestmark = pytest.mark.anyio
 
 TRANSIENT = {"code": 50001, "type": "CudaError", "detail": "lost", "stage": "relax", "transient": True}
+SCHEDULER_LOST = TRANSIENT | {"code": 50009, "type": "SchedulerLostError", "interrupted": True}
 FINAL = {"code": 50008, "type": "UnphysicalError", "detail": "exploded", "stage": "md", "transient": False}
 
 
@@ -126,15 +127,24 @@ async def test_a_lost_worker_requeues_the_task_at_its_old_place(tell: Any, task_
     assert (attempt["outcome"], attempt["released_at"]) == ("lost", None)
 
 
-async def test_a_task_whose_worker_is_lost_too_often_fails_with_50009(
-    tell: Any, task_id: str, sql: Sql
+@pytest.mark.parametrize("ends", [RunState.CRASHED, RunState.FAILED])
+async def test_what_serves_all_tasks_may_be_lost_more_often_than_a_task_may_fail(
+    tell: Any, task_id: str, sql: Sql, ends: RunState
 ) -> None:
-    await tell(task_id, RunState.CRASHED)
-    sql.bind(task_id)
-    sql.start(task_id)
-    await tell(task_id, RunState.CRASHED, 2)
-    assert sql.status(task_id) == "FAILED"
-    assert sql.task(task_id)["error"]["code"] == 50009
+    """The pool worker was stopped or killed, or the Dask scheduler died: the task is not to blame."""
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        task = sql.task(task_id)
+        assert (task["status"], task["attempt"], task["setbacks"]) == ("RUNNING", attempt, 0)
+        if ends is RunState.FAILED:
+            sql.call("attempt_error", task_id, attempt, SCHEDULER_LOST)
+        await tell(task_id, ends, attempt)
+        if attempt < MOST_ATTEMPTS:
+            sql.bind(task_id)
+            sql.start(task_id)
+    assert sql.status(task_id) == "FAILED", "but it ends some time"
+    error = sql.task(task_id)["error"]
+    assert error["code"] == 50009
+    assert "interrupted" not in error
 
 
 async def test_a_run_lost_before_it_began_counts_against_nobody(

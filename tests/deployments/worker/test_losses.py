@@ -25,7 +25,7 @@ def test_a_killed_host_fails_its_run_at_once_and_transiently(execution: Executio
     os.kill(execution.slot()["pid"], signal.SIGKILL)
     assert execution.end_of(request, 20)["state"]["type"] == "FAILED"
     error = execution.error(request)
-    assert (error["code"], error["transient"]) == (50009, True)
+    assert (error["code"], error["transient"], error["interrupted"]) == (50009, True, False)
     assert_the_slot_works(execution)
 
 
@@ -57,7 +57,8 @@ def test_a_killed_scheduler_fails_the_run_transiently_and_the_slot_comes_back(ex
     execution.end("scheduler")
     execution.start_scheduler()
     assert execution.end_of(request)["state"]["type"] == "FAILED"
-    assert execution.error(request)["transient"] is True
+    error = execution.error(request)
+    assert (error["code"], error["transient"], error["interrupted"]) == (50009, True, True)
     assert_the_slot_works(execution)
 
 
