@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,19 @@ class Pulse:
             return process if mine and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+
+
+def tell_systemd() -> None:
+    """Say to systemd that this process works, where a unit's `WatchdogSec` asks for it.
+
+    The protocol of `sd_notify(3)`; for a unit's main process only, others are not listened to.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        # A name in the abstract namespace is written with an @ in front.
+        systemd.sendto(b"WATCHDOG=1", address.replace("@", "\0", 1))
 
 
 def read_pulses(folder: Path) -> list[tuple[Pulse, float]]:

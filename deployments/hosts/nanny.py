@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+from contextlib import suppress
 
 import dask
 import distributed.utils
 from distributed import Nanny
 
 from deployments.hosts.plugin import HostPlugin
-from deployments.pulse import Pulse
+from deployments.pulse import Pulse, tell_systemd
 from mofsim_settings import load_settings
 
 RESTART_SECONDS = 0.5
@@ -88,4 +89,6 @@ async def _beat(gpu_id: int) -> None:
     pulse.begin(folder)
     while True:
         await asyncio.sleep(1.0)
-        pulse.beat(folder)
+        with suppress(OSError):
+            pulse.beat(folder)
+            tell_systemd()

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import AsyncClientContext
 
 from deployments.prefect_setup import ensure, pool_name
-from deployments.pulse import Pulse
+from deployments.pulse import Pulse, tell_systemd
 from deployments.worker.host_guard import HostGuard
 from deployments.worker.leftovers import close_leftovers, runs_in
 from deployments.worker.model_validator import ModelValidator
@@ -57,6 +57,7 @@ class WorkerService:
         self._stopping.set()
 
     async def serve(self) -> None:
+        pulse = asyncio.create_task(self._pulse())
         # Prefect's client refuses to start while the server is away.
         await through_outages("the pool worker", self._reach_server)
         # One client for everything in this process; it is also what makes calls patient.
@@ -72,7 +73,6 @@ class WorkerService:
                 asyncio.create_task(self._guard.watch()),
                 asyncio.create_task(self._validator.watch()),
                 asyncio.create_task(self._beat()),
-                asyncio.create_task(self._pulse()),
             ]
             serving = [asyncio.create_task(worker.serve()) for worker in self._workers.values()]
             _log.info("Serving %d pools as %s", len(self._workers), self._identity)
@@ -80,9 +80,9 @@ class WorkerService:
             self._validator.stop()
             await self._drain()
             await asyncio.wait(serving, timeout=5)
-            for task in (*helpers, *serving):
+            for task in (*helpers, *serving, pulse):
                 task.cancel()
-            await asyncio.gather(*helpers, *serving, return_exceptions=True)
+            await asyncio.gather(*helpers, *serving, pulse, return_exceptions=True)
         with suppress(*Unavailable):
             self._database.worker_left(socket.gethostname(), os.getpid())
         self._database.close()
@@ -112,6 +112,7 @@ class WorkerService:
             await asyncio.sleep(PULSE_SECONDS)
             with suppress(OSError):
                 pulse.beat(folder)
+                tell_systemd()
 
     async def _listen(self) -> None:
         await listen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pytest
 
-from deployments.pulse import Pulse, read_pulses
+from deployments.pulse import Pulse, read_pulses, tell_systemd
 
 
 def test_a_beating_process_is_young_and_found(tmp_path: Path) -> None:
@@ -44,3 +46,17 @@ def test_a_process_that_died_and_was_not_buried_yet_is_gone() -> None:
         while psutil.Process(dead.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
         assert pulse.process() is None
+
+
+def test_systemd_is_told_at_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5.0)
+        tell_systemd()
+        assert systemd.recv(100) == b"WATCHDOG=1"
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    tell_systemd()

@@ -41,8 +41,7 @@ def test_a_killed_worker_leaves_no_run_behind_that_blocks_its_pool(execution: Ex
 
 
 def test_a_killed_prefect_server_loses_no_end_of_a_run(execution: Execution) -> None:
-    request = execution.submit(SALT)
-    wait_until(lambda: execution.state(request) == "RUNNING", 60, "the run's start", every=0.0)
+    request = begin_long_run(execution, max_steps=300)
     execution.processes["prefect"].kill()
     execution.end("prefect")
     execution.start_prefect()

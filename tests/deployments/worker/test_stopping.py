@@ -15,9 +15,9 @@ LONG = bulk("NaCl", "rocksalt", a=5.2, cubic=True)
 LONG.rattle(0.1, seed=2)
 
 
-def begin_long_run(execution: Execution) -> CalculationRequest:
+def begin_long_run(execution: Execution, max_steps: int = 100_000) -> CalculationRequest:
     """An optimization that never reaches its target, well under way."""
-    parameters = {"fmax": 1e-9, "max_steps": 100_000, "optimizer": "FIRE"}
+    parameters = {"fmax": 1e-9, "max_steps": max_steps, "optimizer": "FIRE"}
     request = execution.submit(LONG, parameters, task_type=TaskType.OPTIMIZATION)
     wait_until(
         lambda: (execution.one("SELECT progress FROM tasks WHERE id = %s", request.task_id) or {}).get(
