@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -11,9 +12,24 @@ from deployments.stack.parts import MAINTENANCE_POOL
 def main() -> None:
     # The chores can wait; calculations and requests cannot.
     os.nice(15)
+    asyncio.run(_close_leftovers())
     words = ("worker", "start", "--pool", MAINTENANCE_POOL, "--type", "process")
     command = [sys.executable, "-P", "-m", "prefect", *words, "--install-policy", "never"]
     os.execv(sys.executable, command)  # noqa: S606 - itself, in this process
+
+
+async def _close_leftovers() -> None:
+    # Prefect reads its settings from the environment when it is imported.
+    from prefect.client.orchestration import get_client
+
+    from deployments.worker.leftovers import close_leftovers, no_longer_lives
+    from deployments.worker.outage import through_outages
+
+    async def close() -> None:
+        async with get_client() as client:
+            await close_leftovers(client, [MAINTENANCE_POOL], no_longer_lives)
+
+    await through_outages("the worker of the chores", close)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs that a dead pool worker left Pending or Running would block their pools for ever.
+"""Runs that a dead worker left Pending or Running would block their pools for ever.
 
 (https://github.com/PrefectHQ/prefect/issues/16746, 17628, 7239)
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import psutil
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -33,20 +34,22 @@ async def runs_in(client: PrefectClient, pools: Sequence[str], states: Sequence[
     )
 
 
-async def close_leftovers(client: PrefectClient, pools: Sequence[str], identity: str) -> list[FlowRun]:
-    """End the runs that a dead process of this machine held; answers them.
+async def close_leftovers(
+    client: PrefectClient, pools: Sequence[str], is_left: Callable[[FlowRun], bool]
+) -> list[FlowRun]:
+    """End the runs that a dead process held; answers them.
 
     Parameters
     ----------
-    identity
-        `host:pid:boot` of this process: runs it holds itself stay, and so do those of another machine.
+    is_left
+        Whether the process whose name is on an open run (`host:pid…`) is dead.
     """
     open_states = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
     closed = []
     for run in await runs_in(client, pools, open_states):
-        if run.infrastructure_pid == identity or not _is_local(run.infrastructure_pid):
+        if not is_left(run):
             continue
-        message = "The pool worker that ran it died."
+        message = "The worker that ran it died."
         state: State[None] = (
             Cancelled(message=message)
             if run.state is not None and run.state.is_cancelling()
@@ -58,7 +61,32 @@ async def close_leftovers(client: PrefectClient, pools: Sequence[str], identity:
     return closed
 
 
-def _is_local(identity: str | None) -> bool:
-    # A run without a name on it died between being claimed and being named, by the one worker
-    # that serves its pool.
-    return identity is None or identity.partition(":")[0] == socket.gethostname()
+def left_on_this_machine(present: str) -> Callable[[FlowRun], bool]:
+    """Whether a run was held by an earlier pool worker of this machine than `present`."""
+
+    def is_left(run: FlowRun) -> bool:
+        # A run without a name on it died between being claimed and being named, by the one worker
+        # that serves its pool.
+        name = run.infrastructure_pid
+        return name is None or (name != present and _host_and_pid(name)[0] == socket.gethostname())
+
+    return is_left
+
+
+def no_longer_lives(run: FlowRun) -> bool:
+    """Whether the process of a run is gone, for a pool that has one worker, wherever that is."""
+    if run.infrastructure_pid is None or run.start_time is None:
+        return True
+    host, pid = _host_and_pid(run.infrastructure_pid)
+    if host != socket.gethostname():
+        return True
+    # A chore's process outlives its worker when only that one is killed.
+    try:
+        return bool(psutil.Process(pid).create_time() > run.start_time.timestamp())
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _host_and_pid(name: str) -> tuple[str, int]:
+    host, pid, *_ = name.split(":")
+    return host, int(pid)

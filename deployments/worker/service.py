@@ -16,7 +16,7 @@ from prefect.context import AsyncClientContext
 from deployments.prefect_setup import ensure, pool_name
 from deployments.pulse import Pulse, tell_systemd
 from deployments.worker.host_guard import HostGuard
-from deployments.worker.leftovers import close_leftovers, runs_in
+from deployments.worker.leftovers import close_leftovers, left_on_this_machine, runs_in
 from deployments.worker.model_validator import ModelValidator
 from deployments.worker.notifications import listen
 from deployments.worker.outage import is_outage, through_outages
@@ -65,7 +65,8 @@ class WorkerService:
             client = context.client
             await through_outages("the pool worker", lambda: ensure(self._settings, client))
             await through_outages(
-                "closing leftovers", lambda: close_leftovers(client, list(self._workers), self._identity)
+                "closing leftovers",
+                lambda: close_leftovers(client, list(self._workers), left_on_this_machine(self._identity)),
             )
             helpers = [
                 asyncio.create_task(self._listen()),
