@@ -10,7 +10,6 @@ from ase import Atoms
 
 from mof_benchmark.calculations.common import (
     begin,
-    output_file,
     provenance,
     require_crystal,
     write_whole,
@@ -21,6 +20,7 @@ from mof_benchmark.calculations.relaxation import Relaxation, relax
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.monitor import Monitor, SilentMonitor
 from mof_benchmark.optimizers.volume_points import relax_at_volumes
+from mof_benchmark.outputs import output_file
 from mof_benchmark.plots.equation_of_state import plot_equation_of_state
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.bulk_modulus import BulkModulusParameters, BulkModulusResult, VolumePoint
@@ -240,8 +240,4 @@ def _write_files(
         eos=parameters.eos,
         title=f"{relaxed.get_chemical_formula('hill')}, B = {fitted.bulk_modulus_GPa:.2f} GPa",
     )
-    files = [output_file("volume_points", table, workdir)]
-    for path in save(figure, workdir / "equation_of_state"):
-        role = "equation_of_state_plot" if path.suffix == ".png" else "equation_of_state_plot_svg"
-        files.append(output_file(role, path, workdir))
-    return files
+    return [output_file(path, workdir) for path in (table, *save(figure, workdir / "equation_of_state"))]

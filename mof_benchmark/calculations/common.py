@@ -17,21 +17,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from mof_benchmark.calculations.framework_analysis import displacements_without_strain
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
-from mof_benchmark.schemas.common import CalculationParameters, CellParameters, OutputFile, Provenance
+from mof_benchmark.schemas.common import CalculationParameters, CellParameters, Provenance
 from mof_benchmark.structures.vacuum import vacuum_layer
 from mof_benchmark.structures.writing import canonical_text
 from mof_benchmark.units import AMU_A3_TO_G_CM3
-
-MEDIA_TYPES = {
-    ".cif": "chemical/x-cif",
-    ".xyz": "chemical/x-xyz",
-    ".extxyz": "chemical/x-xyz",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".json": "application/json",
-    ".csv": "text/csv",
-    ".yaml": "application/yaml",
-}
 
 
 def begin(atoms: Atoms, calculator: MeteredCalculator, parameters: CalculationParameters) -> Atoms:
@@ -173,12 +162,3 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_structure(path: Path, atoms: Atoms) -> None:
     """Write a structure in the format of the path's suffix, all or nothing."""
     write_whole(path, lambda partial: ase.io.write(partial, atoms))
-
-
-def output_file(role: str, path: Path, workdir: Path) -> OutputFile:
-    """Describe a file that was written."""
-    return OutputFile(
-        role=role,
-        path=path.relative_to(workdir).as_posix(),
-        media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
-    )

@@ -11,7 +11,7 @@ from ase.spacegroup.symmetrize import refine_symmetry
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
-from mof_benchmark.calculations.common import computed_with, output_file, require_crystal, write_whole
+from mof_benchmark.calculations.common import computed_with, require_crystal, write_whole
 from mof_benchmark.calculations.phonons import (
     ThermalProperties,
     density_of_states,
@@ -26,6 +26,7 @@ from mof_benchmark.calculations.phonons import (
 from mof_benchmark.calculations.preparation import bare, relax_first, total
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.outputs import output_file
 from mof_benchmark.plots.style import save
 from mof_benchmark.plots.thermal import plot_density_of_states, plot_heat_capacity
 from mof_benchmark.schemas.common import Metrics, OutputFile
@@ -264,21 +265,14 @@ def _write_files(
     parameters = workdir / "phonopy_params.yaml"
     write_whole(parameters, lambda path: phonon.save(path, settings={"force_constants": True}))
     formula = relaxed.get_chemical_formula("hill")
-    plots = {
-        "heat_capacity_plot": plot_heat_capacity(
+    figures = {
+        "heat_capacity": plot_heat_capacity(
             properties.temperatures_K, properties.heat_capacity_J_mol_K, n_atoms=len(relaxed), title=formula
         ),
-        "phonon_dos_plot": plot_density_of_states(frequencies, density, title=formula),
+        "phonon_dos": plot_density_of_states(frequencies, density, title=formula),
     }
-    files = [
-        output_file("phonon_dos", dos, workdir),
-        output_file("phonon_bands", bands, workdir),
-        output_file("phonopy_yaml", parameters, workdir),
-    ]
-    for role, figure in plots.items():
-        for path in save(figure, workdir / role.removesuffix("_plot")):
-            files.append(output_file(role if path.suffix == ".png" else f"{role}_svg", path, workdir))
-    return files
+    plots = [path for stem, figure in figures.items() for path in save(figure, workdir / stem)]
+    return [output_file(path, workdir) for path in (dos, bands, parameters, *plots)]
 
 
 def _judgement(

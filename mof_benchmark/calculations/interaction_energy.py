@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from mof_benchmark.calculations.common import (
     begin,
-    output_file,
     provenance,
     write_structure,
 )
@@ -34,6 +33,7 @@ from mof_benchmark.calculations.relaxation import Relaxation, relax
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.outputs import output_file
 from mof_benchmark.plots.poses import plot_pose_energies
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import Metrics, OutputFile
@@ -364,26 +364,20 @@ def _write_files(
     workdir: Path,
 ) -> list[OutputFile]:
     workdir.mkdir(parents=True, exist_ok=True)
-    structures = {"pose_extxyz": "pose.extxyz"}
-    if together.cell.rank == 3:
-        structures["pose"] = "pose.cif"
     files = []
-    for role, name in structures.items():
+    for name in ("pose.extxyz", "pose.cif") if together.cell.rank == 3 else ("pose.extxyz",):
         write_structure(workdir / name, bare(together))
-        files.append(output_file(role, workdir / name, workdir))
+        files.append(output_file(workdir / name, workdir))
     if parameters.mode == "configuration":
         return files
     for rank, pose in enumerate(poses[:POSE_FILES], 1):
         path = workdir / f"pose_{rank:02d}.extxyz"
         write_structure(path, pair.at(pose.positions, pose.host_positions))
-        files.append(output_file("ranked_pose", path, workdir))
+        files.append(output_file(path, workdir))
     figure = plot_pose_energies(
         [pose.interaction_energy_eV for pose in ranked], guest=str(pair.guest.symbols)
     )
-    for path in save(figure, workdir / "pose_energies"):
-        role = "pose_energies_plot" if path.suffix == ".png" else "pose_energies_plot_svg"
-        files.append(output_file(role, path, workdir))
-    return files
+    return files + [output_file(path, workdir) for path in save(figure, workdir / "pose_energies")]
 
 
 def _judgement(pair: Pair, poses: Sequence[EvaluatedPose], interaction_eV: float) -> list[str]:

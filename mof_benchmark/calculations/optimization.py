@@ -12,7 +12,6 @@ from mof_benchmark.calculations.common import (
     begin,
     cell_parameters,
     frame,
-    output_file,
     provenance,
     rmsd_without_strain_A,
     volume_A3,
@@ -22,6 +21,7 @@ from mof_benchmark.calculations.relaxation import Relaxation, relax, require_com
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import MofsimError, StoppedError
 from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.outputs import output_file
 from mof_benchmark.plots.convergence import plot_convergence
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import OutputFile
@@ -254,15 +254,9 @@ class _Files:
         self._plots = save(figure, self._workdir / "convergence")
 
     def listing(self) -> list[OutputFile]:
-        """The files that exist, by role."""
-        roles = {
-            "optimized_structure": self._cif,
-            "optimized_structure_extxyz": self._xyz,
-            "trajectory": self._trajectory,
-            "trajectory_extxyz": self._trajectory_xyz,
-            **{f"convergence_plot{'' if p.suffix == '.png' else '_svg'}": p for p in self._plots},
-        }
-        return [output_file(role, path, self._workdir) for role, path in roles.items() if path.exists()]
+        """The files that exist."""
+        paths = (self._cif, self._xyz, self._trajectory, self._trajectory_xyz, *self._plots)
+        return [output_file(path, self._workdir) for path in paths if path.exists()]
 
     def _append(self, last: Atoms) -> None:
         with Trajectory(self._trajectory, mode="a") as trajectory:

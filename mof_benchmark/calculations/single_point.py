@@ -11,13 +11,13 @@ from mof_benchmark.calculations.common import (
     begin,
     density_g_cm3,
     frame,
-    output_file,
     provenance,
     volume_A3,
     write_structure,
 )
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.outputs import output_file
 from mof_benchmark.schemas.single_point import SinglePointParameters, SinglePointResult
 from mof_benchmark.units import EV_A3_TO_GPA
 
@@ -75,7 +75,7 @@ def run(
     return SinglePointResult(
         converged=True,
         warnings=warnings,
-        output_files=[output_file("evaluated_structure", evaluated, workdir)],
+        output_files=[output_file(evaluated, workdir)],
         provenance=provenance(atoms, calculator, structure_sha256),
         metrics=calculator.metrics(),
         energy_eV=energy,

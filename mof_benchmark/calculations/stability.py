@@ -15,7 +15,6 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 from mof_benchmark.calculations.common import (
     computed_with,
-    output_file,
     require_crystal,
     write_structure,
     write_whole,
@@ -31,6 +30,7 @@ from mof_benchmark.calculations.preparation import bare, relax_first, total
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
 from mof_benchmark.monitor import Monitor, SilentMonitor
+from mof_benchmark.outputs import output_file
 from mof_benchmark.plots.dynamics import plot_dynamics
 from mof_benchmark.plots.style import save
 from mof_benchmark.schemas.common import Metrics, OutputFile
@@ -320,17 +320,15 @@ def _write_as_text(trajectory: Path, path: Path) -> None:
 def _write_files(
     final: Atoms, series: Series, trajectories: Trajectories, timestep_fs: float, workdir: Path
 ) -> list[OutputFile]:
-    files = [
-        output_file(f"{stage}_trajectory", workdir / f"{stage}.traj", workdir) for stage in ("nvt", "npt")
-    ]
+    files = [output_file(workdir / f"{stage}.traj", workdir) for stage in ("nvt", "npt")]
     last = bare(final)
-    for role, name in (("final_structure", "final.cif"), ("final_structure_extxyz", "final.extxyz")):
+    for name in ("final.cif", "final.extxyz"):
         write_structure(workdir / name, last)
-        files.append(output_file(role, workdir / name, workdir))
+        files.append(output_file(workdir / name, workdir))
     for stage, trajectory in (("nvt", trajectories.nvt), ("npt", trajectories.npt)):
         text = workdir / f"{stage}.extxyz"
         write_whole(text, partial(_write_as_text, trajectory))
-        files.append(output_file(f"{stage}_trajectory_extxyz", text, workdir))
+        files.append(output_file(text, workdir))
     table = workdir / "npt_series.csv"
     columns = list(vars(series))
     write_whole(
@@ -343,8 +341,7 @@ def _write_files(
             comments="",
         ),
     )
-    files.append(output_file("npt_series", table, workdir))
+    files.append(output_file(table, workdir))
     figure = plot_dynamics(series, timestep_fs=timestep_fs, title=final.get_chemical_formula("hill"))
-    for path in save(figure, workdir / "npt"):
-        files.append(output_file(f"dynamics_plot{'' if path.suffix == '.png' else '_svg'}", path, workdir))
+    files += [output_file(path, workdir) for path in save(figure, workdir / "npt")]
     return files
