@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -21,7 +21,7 @@ from tasks.dask_runner import StageHandle, submit_stage
 from tasks.database import ReportDatabase, Unavailable
 from tasks.failures import ReplacedError, error_document, named
 from tasks.fan_out import idle_gpus, spread
-from tasks.files import file_documents
+from tasks.files import file_documents, left_files
 from tasks.stage import work_folders
 from tasks.summary import main_plot, summary_table
 
@@ -31,6 +31,8 @@ R = TypeVar("R")
 RETRY_SECONDS = 0.5
 SHOW_AFTER_SECONDS = 0.3
 """The run's end goes to Prefect's server first."""
+KEEP_SECONDS = 1.5
+"""Longest that the end of an attempt waits for its files to be registered: a stop must end soon."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ services: ContextVar[FlowServices] = ContextVar("mofsim_flow_services")
 _gpus_in_use: Counter[int] = Counter()
 """GPUs with an attempt of this process, between its stages too."""
 
-_shown_later: set[asyncio.Task[None]] = set()
-"""The event loop itself keeps no task alive."""
+_beside: set[asyncio.Task[None]] = set()
+"""What goes on beside the flows; the event loop itself keeps no task alive."""
 
 
 class Attempt:
@@ -67,6 +69,7 @@ class Attempt:
         self._kill_host = given.kill_host
         self._closing = given.closing
         self._computed = given.computed
+        self._result_stored = False
 
     async def run(self, stage: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a stage to its end on the attempt's GPU, or take it from an earlier attempt.
@@ -141,10 +144,9 @@ class Attempt:
         answer = await self._insist(self._database.result, document, files)
         if answer == "fenced":
             raise ReplacedError("A newer attempt has taken over.")
+        self._result_stored = True
         # Only for people to look at: the run's end does not wait for it.
-        showing = asyncio.create_task(self._show(result))
-        _shown_later.add(showing)
-        showing.add_done_callback(_shown_later.discard)
+        _go_on_beside(self._show(result))
         if self.request.require_convergence and not result.converged:
             raise NotConvergedError("The calculation did not converge; its result is kept.")
 
@@ -153,6 +155,27 @@ class Attempt:
         known = named(error)
         await self._insist(self._database.error, dict(error_document(known, self.stage)))
         return known
+
+    async def keep_files(self) -> None:
+        """Register the files of an attempt that ends without a result.
+
+        Where that takes long it goes on beside the attempt's end, and it changes nothing about it.
+        """
+        if self._result_stored or self._closing.is_set():
+            return
+        keeping = _go_on_beside(self._register_files())
+        # Even a stop that comes now finds an attempt that is ending.
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([keeping], timeout=KEEP_SECONDS)
+
+    async def _register_files(self) -> None:
+        folders = work_folders(self._settings, self.request)
+        try:
+            files = await asyncio.to_thread(left_files, folders, self._settings.storage_root)
+            if files:
+                await self._insist(self._database.files, files)
+        except Exception as error:
+            get_run_logger().warning("The files of the attempt could not be registered: %s", error)
 
     async def _insist(self, write: Callable[..., str], *documents: Any) -> str:
         """Write to the database however long it is away: what was computed must not be lost."""
@@ -199,16 +222,28 @@ class Attempt:
             get_run_logger().warning("The result's artifact could not be stored: %s", error)
 
 
+def _go_on_beside(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    _beside.add(task)
+    task.add_done_callback(_beside.discard)
+    return task
+
+
 @asynccontextmanager
 async def attempt_of(request: CalculationRequest) -> AsyncIterator[Attempt]:
-    """The attempt a flow run is; a failure inside is stored before it is raised."""
+    """The attempt a flow run is; a failure inside is stored before it is raised, and so are its files."""
     attempt = Attempt(request, services.get())
     _gpus_in_use[request.gpu_id] += 1
     try:
         yield attempt
-    except StoppedError:
+    except ReplacedError:
+        raise
+    except (StoppedError, asyncio.CancelledError):
+        await attempt.keep_files()
         raise
     except Exception as error:
-        raise await attempt.fail(error) from None
+        known = await attempt.fail(error)
+        await attempt.keep_files()
+        raise known from None
     finally:
         _gpus_in_use[request.gpu_id] -= 1

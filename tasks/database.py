@@ -83,6 +83,12 @@ class ReportDatabase:
             Jsonb(files),
         )
 
+    def files(self, request: CalculationRequest, files: list[dict[str, Any]]) -> Answer:
+        """Store the files of an attempt that ends without a result; it may have ended already."""
+        return self._answer(
+            "SELECT attempt_files(%s, %s, %s)", request.task_id, request.attempt, Jsonb(files)
+        )
+
     def error(self, request: CalculationRequest, error: dict[str, Any]) -> Answer:
         """Store why an attempt failed."""
         return self._answer(

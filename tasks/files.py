@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mof_benchmark.identifiers import new_id
+from mof_benchmark.outputs import written_files
 from mof_benchmark.schemas import OutputFile
 
 
 def file_documents(
     files: list[OutputFile], workdirs: Sequence[Path], storage_root: Path
 ) -> list[dict[str, Any]]:
-    """Describe output files for `attempt_result`.
+    """Describe output files for `attempt_result` and `attempt_files`.
 
     Parameters
     ----------
@@ -30,6 +31,15 @@ def file_documents(
         When a file is in none of them.
     """
     return [_document(file, find_file(file, workdirs), storage_root) for file in files]
+
+
+def left_files(workdirs: Sequence[Path], storage_root: Path) -> list[dict[str, Any]]:
+    """Describe the output files that lie in work folders, however whole they are, for `attempt_files`.
+
+    `workdirs` are those of `file_documents`; of two files with one name the present attempt's counts.
+    """
+    found = {file.path: file for workdir in reversed(workdirs) for file in written_files(workdir)}
+    return file_documents(list(found.values()), workdirs, storage_root)
 
 
 def find_file(file: OutputFile, workdirs: Sequence[Path]) -> Path:

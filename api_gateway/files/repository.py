@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api_gateway.database.models import File, TaskResult
+from api_gateway.database.models import File
 
 
 async def find(session: AsyncSession, file_id: str) -> File | None:
@@ -15,18 +15,16 @@ async def find(session: AsyncSession, file_id: str) -> File | None:
 
 
 async def used(session: AsyncSession, task_id: str) -> None:
-    """Count the time that a task's result is kept anew; once a day is enough."""
-    await session.execute(
-        update(TaskResult)
-        .where(
-            TaskResult.task_id == task_id,
-            TaskResult.kept_from < func.clock_timestamp() - text("interval '1 day'"),
-        )
-        .values(kept_from=func.clock_timestamp())
-    )
+    """Count anew the time that a task's result, or what it left instead, is kept."""
+    await session.execute(select(func.task_used(task_id)))
 
 
 async def of_task(session: AsyncSession, task_id: str, attempt: int) -> Sequence[File]:
-    """Files that the attempt with the result left, in the order they were written down."""
+    """Files of the attempt with the result, in the order they were written down."""
     query = select(File).where(File.task_id == task_id, File.attempt == attempt).order_by(File.id)
     return (await session.scalars(query)).all()
+
+
+async def left_by(session: AsyncSession, task_id: str) -> Sequence[File]:
+    """Files of an ended task, with a result or without, in the order they were written down."""
+    return (await session.scalars(select(File).where(File.task_id == task_id).order_by(File.id))).all()

@@ -16,7 +16,7 @@ class StorageView(BaseModel):
     """What is kept, and how much room is left."""
 
     results: int = Field(description="Results that are kept.")
-    result_files: Amount = Field(description="Their files as they lie on the disk.")
+    result_files: Amount = Field(description="Files of tasks as they lie on the disk: of results, and of what others left.")
     saved_bytes: int = Field(description="What compression has saved.")
     structures: Amount
     custom_models: Amount
@@ -31,5 +31,5 @@ class DueView(BaseModel):
     """What the data care would do now: a dry run."""
 
     to_compress: Amount = Field(description="Trajectories older than `compress_after_days`.")
-    to_clear: Amount = Field(description="Results whose time is over, with their files.")
-    tasks: list[str] = Field(description="The first thousand tasks whose results would go.")
+    to_clear: Amount = Field(description="Results whose time is over, and files of tasks that had none.")
+    tasks: list[str] = Field(description="The first thousand tasks whose results or files would go.")

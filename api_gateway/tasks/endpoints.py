@@ -8,7 +8,8 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response, StreamingResponse
 
 from api_gateway.auth.credentials import Scope
-from api_gateway.envelope import CursorPage, Envelope, ok
+from api_gateway.envelope import CursorPage, Envelope, Page, ok
+from api_gateway.paging import Paging
 from api_gateway.routing import By, GuardedRoute, Using, event_stream, operation
 from api_gateway.services import Services
 from api_gateway.structures.schemas import Deleted
@@ -23,6 +24,7 @@ from api_gateway.tasks.schemas import (
     LogFilter,
     LogPage,
     Submission,
+    TaskFile,
     TaskFilter,
     TaskResultView,
     TaskSummary,
@@ -122,6 +124,17 @@ async def get_task(using: Using, task_id: TaskId) -> Envelope[TaskView]:
 async def get_result(using: Using, task_id: TaskId) -> Envelope[TaskResultView]:
     """Show the result of an ended task; `result` is null when it did not complete, `error` says why."""
     return ok(await TaskService(using).result(task_id))
+
+
+@router.get("/{task_id}/files", **operation(Scope.READ, 30003, 30018, 40002, 50003))
+async def list_files(
+    using: Using, task_id: TaskId, wanted: Annotated[Paging, Query()]
+) -> Envelope[Page[TaskFile]]:
+    """List the files of an ended task; of one that did not complete, whatever it had written by then.
+
+    What a killed calculation was writing may end in the middle.
+    """
+    return ok(wanted.cut(await TaskService(using).files(task_id)))
 
 
 @router.post("/{task_id}/cancel", status_code=202, **operation(Scope.WRITE, 30003, 50004))

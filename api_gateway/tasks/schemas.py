@@ -271,6 +271,19 @@ class TaskResultView(BaseModel):
     error: TaskFailure | None
 
 
+class TaskFile(BaseModel):
+    """A file of an ended task."""
+
+    file_id: str = Field(examples=["file_01kb3jz4zv8m1x2c7d9e5f6g7h"])
+    role: str = Field(description="What it is, as in a result's `output_files`.", examples=["trajectory"])
+    path: str = Field(description="In the attempt's work folder.", examples=["opt/trajectory.traj"])
+    media_type: str = Field(examples=["application/octet-stream"])
+    size_bytes: int = Field(examples=[48_312])
+    sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+    created_at: Timestamp
+    url: str = Field(examples=["/api/v1/files/file_01kb3jz4zv8m1x2c7d9e5f6g7h"])
+
+
 class BatchView(BaseModel):
     """A batch and where its tasks stand."""
 

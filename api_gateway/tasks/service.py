@@ -41,6 +41,7 @@ from api_gateway.tasks.schemas import (
     LogLine,
     LogPage,
     Move,
+    TaskFile,
     TaskFilter,
     TaskResultView,
     TaskSummary,
@@ -149,6 +150,25 @@ class TaskService:
             error=task.error,
         )
 
+    async def files(self, task_id: str) -> list[TaskFile]:
+        """The files of an ended task, however it ended.
+
+        Raises
+        ------
+        TaskNotFoundError, TaskNotFinishedError
+        ResultExpiredError
+            When they have been cleared away.
+        """
+        async with self._database.reading() as session:
+            task = await _found(session, task_id)
+            if not task.status.ended:
+                raise TaskNotFinishedError(f"The task is {task.status}")
+            written = await files.left_by(session, task_id)
+        kept = [file for file in written if file.stored_bytes != 0]
+        if written and not kept:
+            raise ResultExpiredError("The files have been cleared away")
+        return [_file(file) for file in kept]
+
     async def cancel(self, task_id: str, caller: Caller) -> TaskView:
         """Cancel at once while waiting; ask to stop while running.
 
@@ -215,7 +235,7 @@ class TaskService:
         here = f"{API}/tasks/{task.id}"
         links = {"self": here, "events": f"{here}/events", "logs": f"{here}/logs"}
         if task.status.ended:
-            links["result"] = f"{here}/result"
+            links |= {"result": f"{here}/result", "files": f"{here}/files"}
         ui = self._services.settings.prefect.ui_url
         if ui and flow_run_id is not None:
             links["prefect_ui"] = f"{ui.rstrip('/')}/runs/flow-run/{flow_run_id}"
@@ -275,6 +295,20 @@ def _line(line: TaskLog) -> LogLine:
         attempt=line.attempt,
         gpu_id=line.gpu_id,
         extra=line.extra,
+    )
+
+
+def _file(file: File) -> TaskFile:
+    return TaskFile(
+        file_id=file.id,
+        role=file.role,
+        # results/<task>/<attempt>/…
+        path=PurePosixPath(*PurePosixPath(file.path).parts[3:]).as_posix(),
+        media_type=file.media_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        created_at=file.created_at,
+        url=f"{API}/files/{file.id}",
     )
 
 

@@ -50,7 +50,10 @@ class Structure(Base):
 
 
 class File(Base):
-    """A file of a task's result. Size and digest are those of its content, compressed or not."""
+    """A file of a task's result, or one that its last attempt left instead of a result.
+
+    Size and digest are those of its content, compressed or not.
+    """
 
     __tablename__ = "files"
     __table_args__ = (Index("ix_files_task_id", "task_id"),)
@@ -65,7 +68,9 @@ class File(Base):
     sha256: Mapped[str]
     created_at: Mapped[CreatedAt]
     stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    """Size on the disk of a file that lies there compressed (`<path>.gz`)."""
+    """Size on the disk of a file that lies there compressed (`<path>.gz`); 0 once it is cleared away."""
+    used_at: Mapped[datetime | None]
+    """Last use of a file whose task has no result: it is kept from then, else from its creation."""
 
 
 class CustomModelStatus(StrEnum):

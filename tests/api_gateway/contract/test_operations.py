@@ -25,6 +25,7 @@ ROWS = """
     GET    /tasks                                           read   200
     GET    /tasks/{task_id}                                 read   200
     GET    /tasks/{task_id}/result                          read   200
+    GET    /tasks/{task_id}/files                           read   200
     POST   /tasks/{task_id}/cancel                          write  202
     POST   /tasks/{task_id}/retry                           write  202
     DELETE /tasks/{task_id}                                 admin  200

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
 
+from mof_benchmark.identifiers import new_id
 from tests.api_gateway.database.test_moves import insert_task
 from tests.api_gateway.tasks_for_tests import Sql, slot_document
 
@@ -26,6 +28,24 @@ def task_id(sql: Sql) -> str:
 
 def request_stop(sql: Sql, task_id: str) -> None:
     sql.run("UPDATE tasks SET stop_requested_at = now(), stop_reason = 'cancel' WHERE id = %s", task_id)
+
+
+def left(task_id: str, name: str = "trajectory.traj", *, attempt: int = 1) -> dict[str, Any]:
+    """A file that an attempt left in its work folder."""
+    return {
+        "file_id": new_id("file"),
+        "role": "trajectory",
+        "path": f"results/{task_id}/{attempt}/{name}",
+        "media_type": "application/octet-stream",
+        "size_bytes": 5,
+        "sha256": "0" * 64,
+    }
+
+
+def registered(sql: Sql, task_id: str) -> list[tuple[int, str]]:
+    """Attempt and path of the task's files."""
+    rows = sql.rows("SELECT attempt, path FROM files WHERE task_id = %s ORDER BY id", task_id)
+    return [(row["attempt"], row["path"].removeprefix(f"results/{task_id}/")) for row in rows]
 
 
 def queue_again(sql: Sql, task_id: str) -> None:
@@ -60,10 +80,13 @@ def test_a_zombie_can_write_nothing(sql: Sql, task_id: str, how: str) -> None:
     assert sql.call("attempt_report", task_id, 1, {"percentage": 50}, [LINE]) == "fenced"
     assert sql.call("attempt_result", task_id, 1, {"converged": True}, []) == "fenced"
     assert sql.call("attempt_error", task_id, 1, {"code": 50001}) == "fenced"
+    if how != "ended":
+        assert sql.call("attempt_files", task_id, 1, [left(task_id)]) == "fenced"
 
     assert before == (sql.rows("SELECT * FROM tasks"), sql.rows("SELECT * FROM task_attempts"))
     assert sql.rows("SELECT 1 FROM task_logs") == []
     assert sql.rows("SELECT 1 FROM task_results") == []
+    assert sql.rows("SELECT 1 FROM files") == []
 
 
 def test_a_report_sets_progress_and_appends_its_lines_in_order(sql: Sql, task_id: str) -> None:
@@ -148,6 +171,39 @@ def test_a_result_is_stored_with_its_files_and_a_repeat_changes_nothing(sql: Sql
         assert sql.call("attempt_result", task_id, 1, {"converged": True}, [file]) == "go"
     assert sql.row("SELECT result FROM task_results")["result"] == {"converged": True}
     assert sql.row("SELECT * FROM files")["size_bytes"] == 5_000_000_000
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "CANCELLED", "TIMEOUT"])
+def test_what_an_attempt_left_is_registered_before_its_end_or_after(
+    sql: Sql, task_id: str, status: str
+) -> None:
+    sql.run("UPDATE tasks SET status = %s WHERE id = %s", status, task_id)
+    files = [left(task_id)]
+    for _ in range(2):
+        assert sql.call("attempt_files", task_id, 1, files) == ("go" if status == "RUNNING" else "stop")
+    assert registered(sql, task_id) == [(1, "1/trajectory.traj")]
+
+
+def test_a_later_attempt_takes_over_what_an_earlier_one_left(sql: Sql, task_id: str) -> None:
+    sql.call("attempt_files", task_id, 1, [left(task_id), left(task_id, "nvt.traj")])
+    queue_again(sql, task_id)
+    assert len(registered(sql, task_id)) == 2, "nothing newer is there"
+    assert sql.call("attempt_files", task_id, 1, [left(task_id, "npt.traj")]) == "fenced"
+    sql.bind(task_id)
+    sql.call("attempt_files", task_id, 2, [left(task_id), left(task_id, "nvt.traj", attempt=2)])
+    assert registered(sql, task_id) == [(2, "1/trajectory.traj"), (2, "2/nvt.traj")]
+
+
+def test_a_result_stands_alone_without_what_earlier_attempts_left(sql: Sql, task_id: str) -> None:
+    sql.call("attempt_files", task_id, 1, [left(task_id)])
+    queue_again(sql, task_id)
+    sql.bind(task_id)
+    sql.start(task_id)
+    sql.call("attempt_result", task_id, 2, {"converged": True}, [left(task_id, attempt=2)])
+    assert sql.call("attempt_files", task_id, 2, [left(task_id, "nvt.traj", attempt=2)]) == "go"
+    sql.run("UPDATE tasks SET status = 'COMPLETED' WHERE id = %s", task_id)
+    assert sql.call("attempt_files", task_id, 2, [left(task_id, "nvt.traj", attempt=2)]) == "fenced"
+    assert registered(sql, task_id) == [(2, "2/trajectory.traj")]
 
 
 def test_a_slot_report_answers_the_open_commands_until_they_are_done(sql: Sql) -> None:
