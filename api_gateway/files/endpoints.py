@@ -24,7 +24,9 @@ router = APIRouter(prefix="/files", tags=["files"], route_class=GuardedRoute)
 )
 async def download(
     using: Using,
-    file_id: Annotated[str, Path(max_length=64, description="`file_…`, from a result's `output_files` or a task's `files`.")],
+    file_id: Annotated[
+        str, Path(max_length=64, description="`file_…`, from a result's `output_files` or a task's `files`.")
+    ],
     if_none_match: Annotated[str | None, Header(max_length=4096)] = None,
     wanted: Annotated[
         str | None,

@@ -49,7 +49,9 @@ async def locate(database: Database, settings: Settings, file_id: str) -> Stored
     place = await asyncio.to_thread(inside, root, file.path)
     if place is None:
         raise FileMissingError(f"There is no file {file_id!r}")
-    path = await asyncio.to_thread(unpacked, root, place, file_id)
+    # A copy that was unpacked for an earlier reader would outlive it by a day.
+    cleared = file.stored_bytes == 0
+    path = None if cleared else await asyncio.to_thread(unpacked, root, place, file_id)
     if path is None:
         raise ResultExpiredError("The file has been cleared away")
     return StoredFile(path, PurePosixPath(file.path).name, file.media_type, f'"{file.sha256}"')

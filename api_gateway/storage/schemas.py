@@ -16,7 +16,9 @@ class StorageView(BaseModel):
     """What is kept, and how much room is left."""
 
     results: int = Field(description="Results that are kept.")
-    result_files: Amount = Field(description="Files of tasks as they lie on the disk: of results, and of what others left.")
+    result_files: Amount = Field(
+        description="Their files as they lie on the disk, and those of tasks that left no result."
+    )
     saved_bytes: int = Field(description="What compression has saved.")
     structures: Amount
     custom_models: Amount

@@ -127,8 +127,8 @@ def test_a_running_task_is_asked_to_stop(client: httpx.Client, sql: Sql) -> None
 
 def test_an_unknown_task_is_30003_everywhere(client: httpx.Client) -> None:
     for method, path in [
-        ("GET", ""), ("GET", "/result"), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", ""),
-        ("GET", "/logs"), ("GET", "/logs/stream"), ("GET", "/events"), ("GET", "/webhooks"),
+        ("GET", ""), ("GET", "/result"), ("GET", "/files"), ("POST", "/cancel"), ("POST", "/retry"),
+        ("DELETE", ""), ("GET", "/logs"), ("GET", "/logs/stream"), ("GET", "/events"), ("GET", "/webhooks"),
         ("POST", "/webhooks/dlv_x/redeliver"),
     ]:  # fmt: skip
         error_of(client.request(method, f"/tasks/task_none{path}"), 404, 30003)
