@@ -163,6 +163,19 @@ class WebhookDelivery(Document):
     attempts: list[DeliveryAttempt] = Field(default_factory=list)
 
 
+class TaskFile(Document):
+    """A file of an ended task."""
+
+    file_id: str
+    role: str = Field(description="What it is: `trajectory`, `optimized_structure`, `nvt_checkpoint`, …")
+    path: str = Field(description="In the task's work folder, as `opt/trajectory.traj`.")
+    media_type: str | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    created_at: datetime | None = None
+    url: str | None = None
+
+
 class BatchInfo(Document):
     """A batch and where its tasks stand."""
 

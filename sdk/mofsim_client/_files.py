@@ -69,6 +69,12 @@ def fetch(connection: Connection, file: str, to: Path) -> Path:
         return run(download(connection, file, to), http)
 
 
+def inside(folder: Path, path: str) -> Path:
+    """The place of a file named by the server, never outside `folder`."""
+    parts = [part for part in PurePosixPath(path.replace("\\", "/")).parts if part not in ("/", "..")]
+    return folder.expanduser().joinpath(*parts)
+
+
 def _target(to: Path, response: httpx.Response) -> Path:
     to = to.expanduser()
     if to.suffix and not to.is_dir():

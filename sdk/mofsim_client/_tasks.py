@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 import httpx
 
 from mofsim_client._channels import run, run_async
-from mofsim_client._documents import Event, LogLine, Progress, TaskInfo, TaskStatus, WebhookDelivery
+from mofsim_client._documents import (
+    Event,
+    LogLine,
+    Progress,
+    TaskFile,
+    TaskInfo,
+    TaskStatus,
+    WebhookDelivery,
+)
 from mofsim_client._effects import Flow, Item, Op, Request, Sleep
 from mofsim_client._events import EventFeed
 from mofsim_client._exceptions import WaitTimeoutError
-from mofsim_client._files import download
+from mofsim_client._files import download, inside
 from mofsim_client._methods import Asynchronous, Blocking, call, stream
 from mofsim_client._outcomes import read_result, task_error
 from mofsim_client._protocol import (
@@ -153,6 +161,35 @@ class TaskBase(Generic[R]):
         paths = [result.save_document(directory)]
         for address in result.output_files.values():
             paths.append((yield from download(self._client.connection, address, Path(directory))))
+        return paths
+
+    @call
+    def files(self) -> Op[list[TaskFile]]:
+        """The files of an ended task; of one that did not complete, whatever it had written by then.
+
+        What a killed calculation was writing may end in the middle.
+
+        Raises
+        ------
+        NotFinishedError
+            If the task has not ended.
+        ResultExpiredError
+            If they have been cleared away.
+        """
+        return (yield from self._files_operation())
+
+    def _files_operation(self) -> Op[list[TaskFile]]:
+        data = yield from self._ask("GET", "/files", query=WHOLE)
+        return [parse(TaskFile, item) for item in items_of(data)]
+
+    @call
+    def download_files(self, directory: str | Path) -> Op[list[Path]]:
+        """Download all `files()` into a folder, each by its path in the task's work folder."""
+        paths = []
+        for file in (yield from self._files_operation()):
+            target = inside(Path(directory), file.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            paths.append((yield from download(self._client.connection, file.file_id, target)))
         return paths
 
     @call

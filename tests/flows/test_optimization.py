@@ -50,4 +50,6 @@ def test_who_insists_on_convergence_gets_a_failure_and_the_result_all_the_same(e
     )
     assert execution.end_of(request)["state"]["type"] == "FAILED"
     assert execution.error(request)["code"] == 50006
-    assert execution.result(request)["converged"] is False
+    result = execution.result(request)
+    assert result["converged"] is False
+    assert execution.files(request).keys() == {file["role"] for file in result["output_files"]}

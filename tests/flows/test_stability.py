@@ -47,6 +47,11 @@ def test_a_lost_run_goes_on_from_its_checkpoint_as_if_never_lost(execution: Exec
     assert execution.end_of(second, LONGEST_SECONDS)["state"]["type"] == "COMPLETED"
     assert any("npt continues from step" in message for message in execution.messages(lost))
     assert execution.messages(lost).count("Stage nvt begins on GPU 0.") == 1
+    registered = execution.database.execute(
+        "SELECT path, attempt FROM files WHERE task_id = %s", [lost.task_id]
+    ).fetchall()
+    assert len(registered) == len(execution.result(second)["output_files"])
+    assert {row["attempt"] for row in registered} == {2}
 
     whole = execution.submit(magnesia, PARAMETERS, task_type=TaskType.STABILITY)
     assert execution.end_of(whole, LONGEST_SECONDS)["state"]["type"] == "COMPLETED"
@@ -56,3 +61,21 @@ def test_a_lost_run_goes_on_from_its_checkpoint_as_if_never_lost(execution: Exec
         np.testing.assert_array_equal(one, other)
     for name in ("final_volume_A3", "mean_temperature_K", "rmsd_A", "coordination"):
         assert execution.result(second)[name] == execution.result(whole)[name], name
+
+
+def test_dynamics_that_explode_fail_for_good_and_what_they_wrote_is_registered(execution: Execution) -> None:
+    # Hardly relaxed, it heats itself far beyond the temperature asked for.
+    strained = bulk("MgO", "rocksalt", a=4.25, cubic=True)
+    strained.rattle(0.3, seed=3)
+    settings = PARAMETERS | {"supercell": [1, 1, 1], "nvt": {"steps": 200, "temperature_K": 1.0}}
+    request = execution.submit(strained, settings, task_type=TaskType.STABILITY)
+
+    assert execution.end_of(request, LONGEST_SECONDS)["state"]["type"] == "FAILED"
+    error = execution.error(request)
+    assert (error["code"], error["stage"], error["transient"]) == (50008, "nvt", False)
+    files = execution.files(request)
+    assert {"optimized_structure", "trajectory", "nvt_trajectory"} <= files.keys()
+    assert "npt_trajectory" not in files
+    assert files["optimized_structure"].parent.name == "opt"
+    with Trajectory(files["nvt_trajectory"]) as trajectory:
+        assert len(trajectory) >= 1

@@ -72,6 +72,8 @@ TASK_CALLS = {
     "cancel",
     "retry",
     "save",
+    "files",
+    "download_files",
     "webhooks",
     "stream_events",
     "stream_logs",

@@ -112,6 +112,24 @@ def result(
 
 
 @app.command()
+def files(
+    ctx: typer.Context,
+    task_id: TaskId,
+    download: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the files into this folder.")
+    ] = None,
+) -> None:
+    """List the files of an ended task, also of one that failed or was stopped on its way."""
+    with client_of(ctx) as client:
+        task = client.get_task(task_id)
+        rows = [file.to_dict() for file in task.files()]
+        if download is not None:
+            for path in task.download_files(download):
+                console(stderr=True).print(f"wrote {path}")
+    write_rows(rows, ("path", "role", "size_bytes", "file_id"), form_of(ctx))
+
+
+@app.command()
 def wait(ctx: typer.Context, task_ids: TaskIds, timeout: Timeout = None) -> None:
     """Wait until tasks have ended and show their results."""
     with client_of(ctx) as client:

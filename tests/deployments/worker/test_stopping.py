@@ -37,7 +37,13 @@ def test_a_cancelled_run_ends_at_its_next_step_and_the_host_keeps_its_models(exe
     wait_until(lambda: execution.slot()["current"] is None, what="the GPU free")
     assert execution.slot()["pid"] == pid
     assert MODEL in execution.slot()["warm_models"]
-    assert (execution.settings.storage_root / "results" / request.task_id / "1" / "optimized.cif").exists()
+    # Registered before Prefect was told, and at rest since then.
+    files = execution.files(request)
+    assert {"optimized_structure", "trajectory", "trajectory_extxyz"} <= files.keys()
+    size = execution.one(
+        "SELECT size_bytes FROM files WHERE task_id = %s AND role = 'trajectory'", request.task_id
+    )
+    assert files["trajectory"].stat().st_size == size
 
 
 def test_a_run_cancelled_in_prefects_ui_stops_computing(execution: Execution) -> None:
@@ -64,6 +70,8 @@ def test_a_frozen_host_is_killed_after_the_grace_time_and_comes_back(execution: 
     wait_until(lambda: execution.host_is_up(other_than=pid), 120, "the host's return")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    # What it had written by then; it wrote no structure, as no last step was its last.
+    assert execution.files(request).keys() == {"trajectory", "trajectory_extxyz"}
 
 
 def test_an_attempt_that_was_replaced_gives_up_and_writes_nothing(execution: Execution) -> None:
@@ -72,4 +80,5 @@ def test_an_attempt_that_was_replaced_gives_up_and_writes_nothing(execution: Exe
     assert execution.end_of(request)["state"]["type"] == "CRASHED"
     assert execution.result(request) is None
     assert execution.error(request) is None
+    assert execution.files(request) == {}
     wait_until(lambda: execution.slot()["current"] is None, what="the GPU free")
