@@ -99,6 +99,20 @@ def test_a_result_is_waited_for_shown_and_saved(mofsim: Any, hands: Hands, tmp_p
     assert [json.loads(line)["message"] for line in followed] == ["first step", "second step"]
 
 
+def test_the_files_of_a_cancelled_task_are_listed_and_downloaded(
+    mofsim: Any, hands: Hands, tmp_path: Path
+) -> None:
+    task_id = submitted(mofsim, "stability", "MOF-5")
+    hands.start(task_id)
+    hands.leave(task_id)
+    hands.sql.run("UPDATE tasks SET status = 'CANCELLED' WHERE id = %s", task_id)
+    listed = mofsim("task", "files", task_id, "--download", str(tmp_path), "-o", "json")
+    paths = [file["path"] for file in json.loads(listed.stdout)]
+    assert paths == ["opt/trajectory.extxyz", "nvt.traj"]
+    assert all((tmp_path / path).is_file() for path in paths)
+    assert "nvt_trajectory" in mofsim("task", "files", task_id).stdout
+
+
 def test_many_results_are_waited_for_together(mofsim: Any, hands: Hands) -> None:
     tasks = [submitted(mofsim, "single-point-energy", "MOF-5") for _ in range(2)]
     for task_id in tasks:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mofsim_client import ConnectionFailedError, MOFSimClient, RemoteFileNotFoundError
+from mofsim_client._files import inside
 
 from tests.sdk.protocol_server import Exchange, serve
 
@@ -43,6 +44,12 @@ def test_the_servers_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
         path = client.download_file("/api/v1/files/file_1", tmp_path / "out")
     assert path == tmp_path / "out" / "optimized.cif"
     assert server.asked[0].path == "/files/file_1"
+
+
+@pytest.mark.parametrize("path", ["../../x.traj", "/x.traj", "..\\x.traj"])
+def test_a_path_of_the_server_cannot_lead_out_of_the_folder(tmp_path: Path, path: str) -> None:
+    assert inside(tmp_path, path) == tmp_path / "x.traj"
+    assert inside(tmp_path, "opt/x.traj") == tmp_path / "opt" / "x.traj"
 
 
 def test_a_download_that_never_finishes_leaves_no_file_of_that_name(tmp_path: Path) -> None:

@@ -117,6 +117,34 @@ def test_a_failed_task_raises_the_class_of_its_own_error(client: MOFSimClient, h
         client.get_result(task.id)
 
 
+def test_what_a_failed_task_left_is_listed_and_downloaded(
+    gateway: Gateway, client: MOFSimClient, hands: Hands, tmp_path: Path
+) -> None:
+    task = client.submit_stability("MOF-5", MODEL)
+    hands.start(task.id)
+    with pytest.raises(NotFinishedError):
+        task.files()
+    hands.leave(task.id)
+    hands.fail(task.id, code=50008, type="UnphysicalError", detail="atoms flew apart", stage="npt")
+
+    files = task.files()
+    assert [(file.role, file.path) for file in files] == [
+        ("trajectory", "opt/trajectory.extxyz"),
+        ("nvt_trajectory", "nvt.traj"),
+    ]
+    single = client.download_file(files[0].file_id, tmp_path / "single")
+    paths = task.download_files(tmp_path / "all")
+    assert [path.relative_to(tmp_path / "all").as_posix() for path in paths] == [file.path for file in files]
+    assert paths[0].read_bytes() == single.read_bytes()
+    assert [path.stat().st_size for path in paths] == [file.size_bytes for file in files]
+
+    async def awaited() -> list[str]:
+        async with AsyncMOFSimClient(home=gateway.home) as other:
+            return [file.path for file in await (await other.get_task(task.id)).files()]
+
+    assert asyncio.run(awaited()) == [file.path for file in files]
+
+
 def test_a_cancelled_task_says_so_and_can_be_submitted_again(client: MOFSimClient) -> None:
     task = client.submit_optimization("MOF-5", MODEL, fmax=0.1)
     assert task.cancel().status is TaskStatus.CANCELLED

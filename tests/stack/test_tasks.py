@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import ase.io
 import httpx
 import pytest
+from ase.build import bulk
+from ase.io.trajectory import Trajectory
 from mofsim_client import (
     APIError,
     InvalidFileError,
@@ -15,6 +18,7 @@ from mofsim_client import (
     TaskInfo,
     TaskStatus,
     TaskTimeoutError,
+    UnphysicalError,
     UnsupportedElementError,
     UnsupportedFormatError,
 )
@@ -80,6 +84,7 @@ def test_a_running_task_is_cancelled_within_five_seconds_and_its_host_stays_warm
         task.wait(timeout=PATIENCE_SECONDS)
 
     assert time.monotonic() - asked_at < 5.0
+    assert {"trajectory", "optimized_structure"} <= {file.role for file in task.files()}
     assert [home.pid_of("host-0"), home.pid_of("host-1")] == hosts
     gpu = next(gpu for gpu in client.list_gpus() if gpu["gpu_id"] == task.info.gpu_id)
     assert MODEL in gpu["warm_models"]
@@ -100,7 +105,9 @@ def test_a_run_cancelled_in_prefects_ui_cancels_its_task(client: MOFSimClient, h
         task.wait(timeout=PATIENCE_SECONDS)
 
 
-def test_a_task_whose_time_is_up_ends_timeout_and_its_files_stay(client: MOFSimClient, home: Home) -> None:
+def test_a_task_whose_time_is_up_ends_timeout_and_its_files_stay(
+    client: MOFSimClient, tmp_path: Path
+) -> None:
     task = client.submit_optimization("MOF-5", MODEL, fmax=1e-9, max_steps=5000, timeout=10)
 
     with pytest.raises(TaskTimeoutError) as ended:
@@ -108,9 +115,30 @@ def test_a_task_whose_time_is_up_ends_timeout_and_its_files_stay(client: MOFSimC
 
     assert ended.value.code == 50002
     assert task.refresh().status is TaskStatus.TIMEOUT
-    folder = home.folder / "storage" / "results" / task.id / str(task.info.attempt)
-    wait_for(lambda: (folder / "trajectory.traj").exists(), "the trajectory up to then")
+    wait_for(lambda: "trajectory" in {file.role for file in task.files()}, "the trajectory up to then")
+    task.download_files(tmp_path)
+    with Trajectory(tmp_path / "trajectory.traj") as trajectory:
+        assert len(trajectory) >= 1
     wait_for(lambda: all(gpu["current"] is None for gpu in client.list_gpus()), "idle slots")
+
+
+def test_dynamics_that_explode_fail_with_their_code_and_what_they_wrote_can_be_had(
+    client: MOFSimClient, tmp_path: Path
+) -> None:
+    # Hardly relaxed, it heats itself far beyond the temperature asked for.
+    strained = bulk("MgO", "rocksalt", a=4.25, cubic=True)
+    strained.rattle(0.3, seed=3)
+    task = client.submit_stability(
+        strained, MODEL, opt={"max_steps": 1}, nvt={"steps": 200, "temperature_K": 1.0}
+    )
+
+    with pytest.raises(UnphysicalError) as ended:
+        task.wait(timeout=PATIENCE_SECONDS)
+
+    assert ended.value.code == 50008
+    paths = {path.relative_to(tmp_path).as_posix() for path in task.download_files(tmp_path)}
+    assert {"opt/optimized.cif", "opt/trajectory.traj", "nvt.traj"} <= paths
+    assert len(ase.io.read(tmp_path / "opt" / "optimized.cif")) == len(strained)
 
 
 CELL = """data_x
