@@ -40,7 +40,7 @@ def measure(home: Path, seconds: float) -> dict[str, float]:
         write_stack_file(home, {"database": {"url": url}})
         upgrade = [sys.executable, "-P", "-m", "api_gateway.database", "upgrade", "--home", str(home)]
         subprocess.run(upgrade, check=True)
-        request = _running_task(url)
+        request = running_task(url)
         database = ReportDatabase(url)
         reporter = AttemptReporter(
             database,
@@ -72,7 +72,8 @@ def measure(home: Path, seconds: float) -> dict[str, float]:
     }
 
 
-def _running_task(url: str) -> CalculationRequest:
+def running_task(url: str) -> CalculationRequest:
+    """Store a task with a running attempt, as if it had been placed and begun."""
     request = CalculationRequest(
         task_id="task_bench",
         attempt=1,
