@@ -95,7 +95,9 @@ def running_task(url: str) -> CalculationRequest:
             "INSERT INTO task_attempts (task_id, attempt, gpu_id) VALUES (%s, 1, 0)", [request.task_id]
         )
         for status in ("ASSIGNED", "RUNNING"):
-            connection.execute("UPDATE tasks SET status = %s, gpu_id = 0", [status])
+            connection.execute(
+                "UPDATE tasks SET status = %s, gpu_id = 0 WHERE id = %s", [status, request.task_id]
+            )
     return request
 
 

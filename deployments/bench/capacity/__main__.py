@@ -36,7 +36,7 @@ from deployments.bench.capacity.arithmetic import (
 )
 from deployments.bench.capacity.footprint import Usage
 from deployments.bench.capacity.ledger import Ledger
-from deployments.bench.capacity.reports import calls_a_second, ms_a_call
+from deployments.bench.capacity.reports import calls_a_second, ms_a_call, prefects_ms_a_call
 from deployments.bench.capacity.tables import DAYS, MB, table_of_disk, table_of_items, table_of_tasks
 from deployments.hosts.control import REPORT_SECONDS
 from deployments.maintenance.data_care import care
@@ -52,15 +52,17 @@ def measure(home: Path, options: argparse.Namespace, console: Console) -> dict[s
     """Run everything on a stack in `home`, and look what it left."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "mofsim.toml").write_text('[gateway]\nwebhook_allowed_hosts = ["127.0.0.1"]\n')
-    stack = lifecycle.up(home, port=0, slots=1)
+    stack = lifecycle.up(home, port=0, slots=2)
     ledger = Ledger(stack.settings)
     try:
         ledger.wait_until_settled()
         started = ledger.written()
         time.sleep(options.idle_seconds)
         idle = _difference(started, ledger.written())
-        done = _run(home, options, console)
-        ledger.wait_until_settled()
+        questions = prefects_ms_a_call(stack.settings)
+        with work.webhook_receiver() as address:
+            done = _run(home, options, address, console)
+            ledger.wait_until_settled()
         ended = ledger.written()
         footprints = _footprints(ledger, stack.settings, done)
     finally:
@@ -73,19 +75,22 @@ def measure(home: Path, options: argparse.Namespace, console: Console) -> dict[s
             ),
             "costs": ms_a_call(home),
         },
+        "questions of a pool to Prefect": questions,
         "idle": {"seconds": options.idle_seconds, "written": _as_json(idle)},
         "all tasks": {"number": len(done), "written": _as_json(_difference(started, ended))},
         "tasks": [{**asdict(one), "items": _as_json(one.items)} for one in footprints],
     }
 
 
-def _run(home: Path, options: argparse.Namespace, console: Console) -> list[tuple[str, work.Measured]]:
+def _run(
+    home: Path, options: argparse.Namespace, notify_url: str, console: Console
+) -> list[tuple[str, work.Measured]]:
     """Compute all tasks; their ids."""
-    with MOFSimClient(home=home) as client, work.webhook_receiver() as address:
+    with MOFSimClient(home=home) as client:
         wanted = [
             measured
             for name in options.structure or STRUCTURES
-            for measured in work.tasks(name, structure(name), tuple(options.md_steps), address)
+            for measured in work.tasks(name, structure(name), tuple(options.md_steps), notify_url)
         ]
         handles = client.submit_batch([measured.submission for measured in wanted])
         for handle, measured in zip(handles, wanted, strict=True):
@@ -128,6 +133,11 @@ def _as_json(items: Mapping[str, Usage]) -> dict[str, Any]:
     return {name: {"number": usage.number, "bytes": round(usage.bytes)} for name, usage in items.items()}
 
 
+def _write(document: Mapping[str, Any], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document, indent=2) + "\n")
+
+
 def footprints_of(document: Mapping[str, Any]) -> list[Footprint]:
     """Footprints as `measure` wrote them."""
     return [
@@ -166,6 +176,7 @@ def main() -> None:
         home = Path(tempfile.mkdtemp(prefix="mofsim-bench-"))
         try:
             document = measure(home, options, console)
+            _write(document, options.json)
         finally:
             shutil.rmtree(home, ignore_errors=True)
     settings = Settings()
@@ -204,6 +215,11 @@ def main() -> None:
             f"{name}: {often:g} a second and busy GPU, {cost['cpu_ms']:.3f} ms of PostgreSQL's processor "
             f"time, {cost['wall_ms']:.3f} ms from call to answer"
         )
+    for name, cost in document["questions of a pool to Prefect"].items():
+        console.print(
+            f"Prefect, {name}: {cost['cpu_ms']:.1f} ms of its server's processor time, "
+            f"{cost['wall_ms']:.1f} ms from call to answer"
+        )
     document["plan"] = {
         **asdict(plan),
         "retention_days": asdict(keep),
@@ -211,8 +227,7 @@ def main() -> None:
         "extrapolated_bytes_a_task": {one.task_type: _as_json(one.items) for one in at_plan},
         "extrapolated_bytes": {days: stored(whole, plan, keep, days) for days in DAYS},
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=2) + "\n")
+    _write(document, options.json)
     console.print(f"Written to {options.json}.")
 
 

@@ -50,9 +50,7 @@ class Ledger:
         """Until webhooks are out and Prefect has written its events, which it does a little later."""
         deadline, before = time.monotonic() + SETTLED_SECONDS, -1.0
         while time.monotonic() < deadline:
-            due = self._number(
-                self.ours, "SELECT count(*) FROM webhook_deliveries WHERE delivered_at IS NULL"
-            )
+            due = self._number(self.ours, "SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'")
             open_ = self._number(self.ours, "SELECT count(*) FROM task_attempts WHERE released_at IS NULL")
             now = self._number(self.prefects, "SELECT count(*) FROM events WHERE resource_id LIKE '%-run.%'")
             if due == open_ == 0 and now == before:

@@ -1,4 +1,4 @@
-"""What the reports of a GPU cost PostgreSQL: processor time of the server's process, a call."""
+"""What a GPU costs the servers by being there: its reports to PostgreSQL, its pool's questions to Prefect."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import psycopg
 from psycopg.types.json import Jsonb
 
 from deployments.backup.databases import embedded_server
 from deployments.bench.reporting import running_task
+from deployments.prefect_setup import pool_name
+from deployments.stack import supervision
+from mofsim_settings import Settings
 from tasks.reporting import INTERVAL_SECONDS
 
 CALLS = 2000
+QUESTIONS = 100
 REPORT = {"ok": True, "current": {"task_id": "task_bench", "attempt": 1}, "warm_models": ["sevennet_prod"]}
 PROGRESS = {
     "stage": "npt",
@@ -70,3 +75,26 @@ def _cost(
         connection.execute(query.encode(), values)
     wall, spent = time.perf_counter() - begun, sum(server.cpu_times()[:2]) - before
     return {"cpu_ms": 1e3 * spent / CALLS, "wall_ms": 1e3 * wall / CALLS}
+
+
+def prefects_ms_a_call(settings: Settings) -> dict[str, dict[str, float]]:
+    """Processor and wall time of what the worker of one pool asks Prefect from time to time, ms.
+
+    It is the time of Prefect's own process in the running stack; what PostgreSQL spends for it comes on top.
+    """
+    (server,) = [psutil.Process(s.pid) for s in supervision.states(settings.home) if s.name == "prefect"]
+    pool = f"/work_pools/{pool_name(0)}"
+    calls: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+        "the pool is read": ("GET", pool, None),
+        "its worker lives": ("POST", f"{pool}/workers/heartbeat", {"name": "bench"}),
+        "its queues are asked": ("POST", f"{pool}/get_scheduled_flow_runs", {}),
+    }
+    with httpx.Client(base_url=settings.prefect.api_url, timeout=60.0) as client:
+        costs = {}
+        for name, (method, path, body) in calls.items():
+            begun, before = time.perf_counter(), sum(server.cpu_times()[:2])
+            for _ in range(QUESTIONS):
+                client.request(method, path, json=body).raise_for_status()
+            wall, spent = time.perf_counter() - begun, sum(server.cpu_times()[:2]) - before
+            costs[name] = {"cpu_ms": 1e3 * spent / QUESTIONS, "wall_ms": 1e3 * wall / QUESTIONS}
+        return costs

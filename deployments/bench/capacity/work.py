@@ -38,7 +38,8 @@ class Measured:
 
 def tasks(name: str, atoms: Atoms, md_steps: tuple[int, ...], notify_url: str) -> list[Measured]:
     """All that is run on a structure; the defaults of each type are its full protocol."""
-    told: dict[str, Any] = {"notify_url": notify_url}
+    # The spare GPU takes no others.
+    told: dict[str, Any] = {"notify_url": notify_url, "priority": "CRITICAL"}
     whole: list[Submission[Any]] = [
         SinglePoint(atoms, MODEL, **told),
         Optimization(atoms, MODEL, **told),
