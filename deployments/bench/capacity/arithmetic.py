@@ -19,6 +19,8 @@ PAGE_FILL = 0.7
 _PAGED = ("database", "prefect")
 _CAPPED = ("database/task_logs", "prefect/log", "log/task", "log/task.gz")
 """A stage tells of some 200 of its steps, however many there are."""
+_BITMAP = "_plot"
+"""How roles of PNG files end: their size goes by pixels."""
 _CLEARED_WITH_RESULTS = ("database/task_results", "database/files")
 _EVENTS = ("prefect/events", "prefect/event_resources")
 _POWER_OF_ATOMS: Mapping[str, int] = {"heat-capacity": 2}
@@ -102,7 +104,7 @@ def full_length(short: Footprint, long: Footprint) -> Footprint:
     items = {}
     for name, usage in long.items.items():
         before = short.items.get(name, NOTHING)
-        grown = 0.0 if name in _CAPPED else max(0.0, usage.bytes - before.bytes)
+        grown = 0.0 if name in _CAPPED or name.endswith(_BITMAP) else max(0.0, usage.bytes - before.bytes)
         full = FULL_STEPS["nvt" if "/nvt" in name else "npt"]
         more = (full - long.md_steps) / (long.md_steps - short.md_steps)
         items[name] = Usage(usage.number, usage.bytes + more * grown)
