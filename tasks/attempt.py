@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -48,6 +49,8 @@ class FlowServices:
     computed: Callable[[], None] = lambda: None
     """To be called when the last stage is over: the next run may begin."""
 
+
+_log = logging.getLogger(__name__)
 
 services: ContextVar[FlowServices] = ContextVar("mofsim_flow_services")
 
@@ -175,7 +178,7 @@ class Attempt:
             if files:
                 await self._insist(self._database.files, files)
         except Exception as error:
-            get_run_logger().warning("The files of the attempt could not be registered: %s", error)
+            _log.warning("The files of %s could not be registered: %s", self.request.task_id, error)
 
     async def _insist(self, write: Callable[..., str], *documents: Any) -> str:
         """Write to the database however long it is away: what was computed must not be lost."""
