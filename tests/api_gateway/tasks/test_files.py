@@ -91,6 +91,15 @@ def test_a_task_that_never_ran_has_no_files(client: httpx.Client) -> None:
     assert data_of(client.get(f"/tasks/{task_id}/files"))["items"] == []
 
 
+def test_a_task_that_is_cancelled_before_its_next_attempt_lists_what_the_last_one_left(
+    client: httpx.Client, sql: Sql, gateway: Gateway, task_id: str
+) -> None:
+    end(sql, gateway, task_id, "RUNNING")
+    sql.run("UPDATE tasks SET status = 'QUEUED', attempt = 2 WHERE id = %s", task_id)
+    client.post(f"/tasks/{task_id}/cancel")
+    assert len(data_of(client.get(f"/tasks/{task_id}/files"))["items"]) == 2
+
+
 def test_deleting_the_task_deletes_its_files(
     client: httpx.Client, sql: Sql, gateway: Gateway, task_id: str
 ) -> None:
