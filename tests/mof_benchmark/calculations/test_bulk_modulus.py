@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from mof_benchmark.calculations import bulk_modulus
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError
-from mof_benchmark.schemas.bulk_modulus import BulkModulusParameters
+from mof_benchmark.schemas.bulk_modulus import BulkModulusParameters, VolumePoint
 
 
 def test_rsm0004_has_the_reference_modulus_in_a_fraction_of_the_calls(
@@ -68,6 +68,23 @@ def test_points_that_did_not_converge_are_named_and_kept(
     assert not result.converged
     assert result.points_converged == [False] * 5
     assert any("did not converge" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(("lower_by_eV", "warned"), [(0.0, False), (0.01, True)])
+def test_a_point_of_another_shape_is_told_by_the_fit(
+    calculator: MeteredCalculator, tmp_path: Path, lower_by_eV: float, warned: bool
+) -> None:
+    """The curve is MgO's; its most compressed point falls below it, as that of RSM0011 does."""
+    solid = bulk("MgO", "rocksalt", a=4.23, cubic=True)
+    parameters = BulkModulusParameters(optimize_first=False, n_points=7)
+    smooth = bulk_modulus.run(solid, calculator, parameters, workdir=tmp_path)
+    points = [
+        VolumePoint(volume_A3=volume, energy_eV=energy, converged=True, fmax_eV_A=0.0)
+        for volume, energy in zip(smooth.volumes_A3, smooth.energies_eV, strict=True)
+    ]
+    points[0].energy_eV -= lower_by_eV
+    result = bulk_modulus.fit(solid, None, points, [], smooth.provenance, parameters, workdir=tmp_path)
+    assert any("fit is poor" in warning for warning in result.warnings) is warned
 
 
 def test_a_molecule_has_no_bulk_modulus(calculator: MeteredCalculator, tmp_path: Path) -> None:
