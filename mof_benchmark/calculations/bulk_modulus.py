@@ -216,7 +216,7 @@ def _judgement(fitted: EosFit, points: Sequence[VolumePoint], rmse_meV_atom: flo
     if rmse_meV_atom > POOR_FIT_MEV_ATOM:
         warnings.append(
             f"The fit is poor ({rmse_meV_atom:.2f} meV/atom): the framework may change its shape within "
-            "the range, and B₀ be a mixture of two; compare the points with the curve, or narrow strain_range."
+            "the range, and B₀ be a mixture of two. Compare points and curve, or narrow strain_range."
         )
     return warnings
 
