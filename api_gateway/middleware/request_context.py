@@ -27,6 +27,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 NO_STORE = {"Cache-Control": "no-store"}
+PROBES = ("/health/live", "/health/ready")
+"""Asked every few seconds, for ever: an answer that all is well is no line of the log."""
 access_log = structlog.get_logger("access")
 
 
@@ -79,13 +81,14 @@ class RequestContext:
                 await render(translate(error))(scope, receive, send_with_headers)
             finally:
                 finish(span, scope["method"], _route(scope), status)
-                access_log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    duration_ms=round((time.perf_counter() - started) * 1000, 2),
-                )
+                if status != 200 or not scope["path"].endswith(PROBES):
+                    access_log.info(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=status,
+                        duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                    )
 
 
 def _route(scope: Scope) -> str:

@@ -137,9 +137,7 @@ def run(home: Path, options: argparse.Namespace, console: Console) -> tuple[list
     rng = random.Random(options.seed)  # noqa: S311 - for repeating a run
     home.mkdir(parents=True, exist_ok=True)
     (home / "mofsim.toml").write_text(
-        '[compute]\ndevice = "cpu"\nsimulated = true\n\n[storage]\ncare_schedule = ""\n\n'
-        # The storm goes on for as long as it takes: on a slow machine one task meets many strikes.
-        "[scheduling]\nmax_attempts = 20\n"
+        '[compute]\ndevice = "cpu"\nsimulated = true\n\n[storage]\ncare_schedule = ""\n'
     )
     stack = lifecycle.up(home, port=0, slots=options.slots)
     try:

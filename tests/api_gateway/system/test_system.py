@@ -124,6 +124,10 @@ def test_the_gateway_as_a_process_streams_its_log_and_stops_at_once_with_streams
             )
             assert (line["logger"], line["level"], line["extra"]["status"]) == ("access", "INFO", 202)
             assert line["request_id"].startswith("req_")
+            client.get("/health/live").raise_for_status()
+            client.get("/models").raise_for_status()
+            after_the_probe = next(line for line in lines if line["logger"] == "access")
+            assert after_the_probe["extra"]["path"].endswith("/models")
             process.terminate()
             # Both streams end cleanly: a cut connection would raise here.
             for stream in (states, lines):
