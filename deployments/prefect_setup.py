@@ -82,12 +82,17 @@ def pool_name(gpu_id: int) -> str:
 
 
 def deployment_specs(settings: Settings) -> list[DeploymentSpec]:
-    """One deployment per task type and pool: `<task type>/gpu-<i>`; and the backup's."""
+    """Every deployment there is."""
+    return slot_specs(settings) + maintenance_specs(settings)
+
+
+def slot_specs(settings: Settings) -> list[DeploymentSpec]:
+    """One deployment per task type and pool: `<task type>/gpu-<i>`."""
     return [
         DeploymentSpec(task_type.value, pool_name(gpu), entrypoint, pool_name(gpu))
         for gpu in range(settings.compute.slots)
         for task_type, entrypoint in FLOWS.items()
-    ] + maintenance_specs(settings)
+    ]
 
 
 def maintenance_specs(settings: Settings) -> list[DeploymentSpec]:
@@ -114,14 +119,23 @@ def description_of(entrypoint: str) -> str:
 
 
 async def ensure(settings: Settings, client: PrefectClient) -> None:
-    """Make the pools, queues, deployments and automations that are missing."""
+    """Make the pools, queues, deployments and automations that are missing, as these settings ask."""
+    await ensure_slots(settings, client)
+    await ensure_deployments(maintenance_specs(settings), client)
+    await ensure_automations(settings, client)
+
+
+async def ensure_slots(settings: Settings, client: PrefectClient) -> None:
+    """Make what the slots need: pools, queues, deployments of the flows.
+
+    All that the settings of a further machine may decide: chores and alerts are those of the first.
+    """
     pools = {pool.name: pool for pool in await _all_pools(client)}
     for gpu in range(settings.compute.slots):
         name = pool_name(gpu)
         if name not in pools:
             pools[name] = await _make_pool(client, name, gpu)
-    await ensure_deployments(deployment_specs(settings), client)
-    await ensure_automations(settings, client)
+    await ensure_deployments(slot_specs(settings), client)
 
 
 async def ensure_deployments(specs: Sequence[DeploymentSpec], client: PrefectClient) -> None:

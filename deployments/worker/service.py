@@ -13,7 +13,7 @@ import httpx
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import AsyncClientContext
 
-from deployments.prefect_setup import ensure, pool_name
+from deployments.prefect_setup import ensure, ensure_slots, pool_name
 from deployments.pulse import Pulse, tell_systemd
 from deployments.worker.host_guard import HostGuard
 from deployments.worker.leftovers import close_leftovers, left_on_this_machine, runs_in
@@ -63,7 +63,8 @@ class WorkerService:
         # One client for everything in this process; it is also what makes calls patient.
         async with AsyncClientContext.get_or_create() as context:
             client = context.client
-            await through_outages("the pool worker", lambda: ensure(self._settings, client))
+            set_up = ensure if self._settings.compute.first_slot == 0 else ensure_slots
+            await through_outages("the pool worker", lambda: set_up(self._settings, client))
             await through_outages(
                 "closing leftovers",
                 lambda: close_leftovers(client, list(self._workers), left_on_this_machine(self._identity)),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,19 @@ import yaml
 from prefect.client.orchestration import PrefectClient
 
 from deployments.environment import client_environment
-from deployments.prefect_setup import QUEUES, DeploymentSpec, deployment_specs, ensure, load_flow
+from deployments.prefect_setup import (
+    QUEUES,
+    DeploymentSpec,
+    deployment_specs,
+    ensure,
+    ensure_slots,
+    load_flow,
+)
 from mof_benchmark.schemas import TaskType
-from mofsim_settings import BackupSettings, ComputeSettings, Settings
+from mofsim_settings import BackupSettings, ComputeSettings, GatewaySettings, Settings
 from tests.fixtures.execution import Execution
 
+SetUp = Callable[[Settings, PrefectClient], Awaitable[None]]
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED_SLOTS = 8
 OF_THE_COMMAND = {"version", "version_id", "version_info", "pull_steps"}
@@ -60,10 +69,10 @@ def test_every_slot_has_a_pool_with_four_queues_in_order_of_priority(execution: 
         assert sorted(priorities, key=lambda name: priorities[name]) == list(QUEUES)
 
 
-def set_up(settings: Settings) -> None:
+def set_up(settings: Settings, how: SetUp = ensure) -> None:
     async def run() -> None:
         async with PrefectClient(settings.prefect.api_url) as client:
-            await ensure(settings, client)
+            await how(settings, client)
 
     asyncio.run(run())
 
@@ -115,6 +124,23 @@ def test_setting_up_again_changes_nothing_and_keeps_what_operators_did(
         assert lasting(objects(execution)) == lasting(before)
     finally:
         execution.api.patch(f"/automations/{muted['id']}", json={"enabled": True}).raise_for_status()
+
+
+def test_a_further_machine_leaves_chores_and_alerts_to_the_first(execution: Execution) -> None:
+    """Its settings know neither the first one's gateway nor its schedules."""
+    set_up(execution.settings)
+    before = objects(execution)
+    elsewhere = execution.settings.model_copy(
+        update={
+            "gateway": GatewaySettings(port=4711),
+            "storage": execution.settings.storage.model_copy(update={"care_schedule": "7 7 * * *"}),
+        }
+    )
+    set_up(elsewhere, ensure_slots)
+    assert lasting(objects(execution)) == lasting(before)
+    set_up(elsewhere)
+    assert lasting(objects(execution)) != lasting(before), "the whole set-up would have changed them"
+    set_up(execution.settings)
 
 
 def test_prefect_s_own_command_deploys_what_the_set_up_makes(execution: Execution, tmp_path: Path) -> None:
