@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,12 +35,12 @@ def make_home(settings: Settings) -> None:
             made += [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
         settings.home.chmod(0o700)
-        probe = settings.run_dir / ".writable"
-        probe.write_text("")
-        probe.unlink()
+        # Without a name: several parts may start in a home at once.
+        with tempfile.TemporaryFile(dir=settings.run_dir):
+            pass
     except OSError as error:
         for path in sorted(set(made), reverse=True):
-            if path.is_dir():
+            with suppress(OSError):
                 path.rmdir()
         reason = error.strerror or str(error)
         raise StackError(
