@@ -146,10 +146,6 @@ def poll_interval(elapsed_seconds: float) -> float:
     return min(1.0, max(0.03, elapsed_seconds / 20))
 
 
-WHOLE = {"page_size": 100}
-"""Query for a list that is never longer than the largest page."""
-
-
 def items_of(data: Any) -> list[Any]:
     """The rows of a list answer."""
     return list(data["items"]) if isinstance(data, dict) else list(data)

@@ -22,7 +22,7 @@ from mofsim_client._documents import (
 from mofsim_client._effects import Flow, Item, Op, Upload
 from mofsim_client._methods import Blocking, call, stream
 from mofsim_client._outcomes import read_result
-from mofsim_client._protocol import WHOLE, items_of, next_cursor, parse
+from mofsim_client._protocol import items_of, next_cursor, parse
 from mofsim_client._structures import UploadedId, resolve_structure
 from mofsim_client._task_methods import submits, task_call, task_stream, tasks_call
 from mofsim_client._tasks import AsyncTask, Task, TaskBase
@@ -204,8 +204,7 @@ class TaskCalls(ClientBase):
     @call
     def list_webhooks(self, task_id: str) -> Op[list[WebhookDelivery]]:
         """Every webhook message of a task with its attempts."""
-        data = yield from self._ask("GET", f"/tasks/{task_id}/webhooks", query=WHOLE)
-        return [parse(WebhookDelivery, item) for item in items_of(data)]
+        return (yield from self._whole(f"/tasks/{task_id}/webhooks", WebhookDelivery))
 
     @call
     def redeliver_webhook(self, task_id: str, delivery_id: str) -> Op[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 import httpx
 
+from mofsim_client._base import ClientBase
 from mofsim_client._channels import run, run_async
 from mofsim_client._documents import (
     Event,
@@ -28,7 +29,6 @@ from mofsim_client._methods import Asynchronous, Blocking, call, stream
 from mofsim_client._outcomes import read_result, task_error
 from mofsim_client._protocol import (
     OUTAGE_SECONDS,
-    WHOLE,
     ask,
     items_of,
     next_cursor,
@@ -50,7 +50,7 @@ OnProgress = Callable[[TaskInfo], None]
 class TaskBase(Generic[R]):
     """What tasks of both kinds know and do; `info` is what the server last told."""
 
-    def __init__(self, client: Any, info: TaskInfo, result_type: type[R] | None = None) -> None:
+    def __init__(self, client: ClientBase, info: TaskInfo, result_type: type[R] | None = None) -> None:
         self._client = client
         self._result_type = result_type
         self._result: R | None = None
@@ -179,8 +179,7 @@ class TaskBase(Generic[R]):
         return (yield from self._files_operation())
 
     def _files_operation(self) -> Op[list[TaskFile]]:
-        data = yield from self._ask("GET", "/files", query=WHOLE)
-        return [parse(TaskFile, item) for item in items_of(data)]
+        return (yield from self._client._whole(f"{self._path}/files", TaskFile))
 
     @call
     def download_files(self, directory: str | Path) -> Op[list[Path]]:
@@ -195,8 +194,7 @@ class TaskBase(Generic[R]):
     @call
     def webhooks(self) -> Op[list[WebhookDelivery]]:
         """Every webhook message of the task with its attempts."""
-        data = yield from self._ask("GET", "/webhooks", query=WHOLE)
-        return [parse(WebhookDelivery, item) for item in items_of(data)]
+        return (yield from self._client._whole(f"{self._path}/webhooks", WebhookDelivery))
 
     @stream
     def stream_events(self, last_event_id: str = "") -> Flow[Event]:
