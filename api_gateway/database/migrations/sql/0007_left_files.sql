@@ -3,6 +3,18 @@
 ALTER TABLE files ADD COLUMN used_at TIMESTAMP WITH TIME ZONE;
 
 
+CREATE FUNCTION register_files(task tasks, files jsonb) RETURNS void
+-- Called by what has locked the task and seen to the fence.
+LANGUAGE sql AS $$
+    INSERT INTO files (id, task_id, attempt, role, path, media_type, size_bytes, sha256)
+    SELECT file ->> 'file_id', task.id, task.attempt, file ->> 'role', file ->> 'path',
+        file ->> 'media_type', (file ->> 'size_bytes')::bigint, file ->> 'sha256'
+    FROM jsonb_array_elements(coalesce(nullif(register_files.files, 'null'), '[]')) AS file
+    WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.task_id = task.id AND f.path = file ->> 'path')
+    ON CONFLICT DO NOTHING
+$$;
+
+
 CREATE FUNCTION attempt_files(task_id text, attempt integer, files jsonb) RETURNS text
 -- Fenced as the others, but the present attempt may write after its end too: a stop takes effect after
 -- the grace time, whether or not its host is dead yet and its files are at rest.
@@ -28,12 +40,7 @@ BEGIN
     -- What an earlier attempt left that was tried again.
     DELETE FROM files f WHERE f.task_id = task.id AND f.attempt < task.attempt
         AND NOT EXISTS (SELECT 1 FROM task_results r WHERE r.task_id = task.id AND r.attempt = f.attempt);
-    INSERT INTO files (id, task_id, attempt, role, path, media_type, size_bytes, sha256)
-    SELECT file ->> 'file_id', task.id, task.attempt, file ->> 'role', file ->> 'path',
-        file ->> 'media_type', (file ->> 'size_bytes')::bigint, file ->> 'sha256'
-    FROM jsonb_array_elements(coalesce(nullif(attempt_files.files, 'null'), '[]')) AS file
-    WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.task_id = task.id AND f.path = file ->> 'path')
-    ON CONFLICT DO NOTHING;
+    PERFORM register_files(task, attempt_files.files);
     RETURN answer;
 END $$;
 
@@ -53,11 +60,7 @@ BEGIN
         SET attempt = excluded.attempt, result = excluded.result, created_at = excluded.created_at;
     -- What earlier attempts left is no part of this result.
     DELETE FROM files f WHERE f.task_id = task.id AND f.attempt < task.attempt;
-    INSERT INTO files (id, task_id, attempt, role, path, media_type, size_bytes, sha256)
-    SELECT file ->> 'file_id', task.id, task.attempt, file ->> 'role', file ->> 'path',
-        file ->> 'media_type', (file ->> 'size_bytes')::bigint, file ->> 'sha256'
-    FROM jsonb_array_elements(coalesce(nullif(attempt_result.files, 'null'), '[]')) AS file
-    ON CONFLICT DO NOTHING;
+    PERFORM register_files(task, attempt_result.files);
     RETURN 'go';
 END $$;
 
