@@ -179,13 +179,19 @@ def main() -> None:
             _write(document, options.json)
         finally:
             shutil.rmtree(home, ignore_errors=True)
+    plan = Plan(options.tasks_a_day, options.atoms, options.mix)
+    _write(document | {"plan": work_out(document, plan, console)}, options.json)
+    console.print(f"Written to {options.json}.")
+
+
+def work_out(document: Mapping[str, Any], plan: Plan, console: Console) -> dict[str, Any]:
+    """Print what was measured and what a plan comes to; answers the latter."""
     settings = Settings()
     keep = Retention(
         results=settings.storage.keep_results_days,
         raw_trajectories=settings.storage.compress_after_days,
         prefect_runs=settings.prefect.keep_runs_days,
     )
-    plan = Plan(options.tasks_a_day, options.atoms, options.mix)
     measured = footprints_of(document)
     whole = of_full_length(measured)
     at_plan = [
@@ -205,6 +211,18 @@ def main() -> None:
     )
     console.print(table_of_disk(whole, plan, keep))
     console.print(f"Databases with pages filled to {PAGE_FILL:.0%}; every task with a structure of its own.")
+    _print_costs(document, console)
+    return {
+        **asdict(plan),
+        "retention_days": asdict(keep),
+        "page_fill": PAGE_FILL,
+        "extrapolated_bytes_a_task": {one.task_type: _as_json(one.items) for one in at_plan},
+        "extrapolated_bytes": {days: stored(whole, plan, keep, days) for days in DAYS},
+    }
+
+
+def _print_costs(document: Mapping[str, Any], console: Console) -> None:
+    """What an idle stack writes, and what a GPU costs the servers."""
     idle = document["idle"]
     a_day = {n: u["bytes"] * 86_400 / idle["seconds"] / MB for n, u in idle["written"].items()}
     told = ", ".join(f"{name} {size:.2f}" for name, size in a_day.items())
@@ -220,15 +238,6 @@ def main() -> None:
             f"Prefect, {name}: {cost['cpu_ms']:.1f} ms of its server's processor time, "
             f"{cost['wall_ms']:.1f} ms from call to answer"
         )
-    document["plan"] = {
-        **asdict(plan),
-        "retention_days": asdict(keep),
-        "page_fill": PAGE_FILL,
-        "extrapolated_bytes_a_task": {one.task_type: _as_json(one.items) for one in at_plan},
-        "extrapolated_bytes": {days: stored(whole, plan, keep, days) for days in DAYS},
-    }
-    _write(document, options.json)
-    console.print(f"Written to {options.json}.")
 
 
 if __name__ == "__main__":
