@@ -125,8 +125,8 @@ class MemoryGuard:
         line = self.measured.get((task_type, model.name)) or expected_line(found, task_type, self.device)
         memory_MB = line.at(n_edges)
         with_d3 = parameters.get("with_d3")
-        if self.device is DeviceKind.CPU and (model.with_d3 if with_d3 is None else with_d3):
-            memory_MB += D3_BYTES_PER_PAIR_OF_ATOMS * atoms**2 / 1e6
+        if model.with_d3 if with_d3 is None else with_d3:
+            memory_MB += D3_BYTES_PER_PAIR_OF_ATOMS[self.device.value] * atoms**2 / 1e6
         if self.largest_MB is not None and memory_MB + MEMORY_MARGIN_MB > self.largest_MB:
             raise StructureTooLargeError(
                 f"{atoms:,} atoms with {n_edges:,} edges need about {memory_MB / 1e3:.1f} GB with "

@@ -185,12 +185,11 @@ def displacements(
     """Forces of displaced supercells, shape (n, n_atoms, 3), eV/Å: of all, or of a part of them."""
     structures = displaced_structures(make_phonopy(relaxed, settled(parameters)))
     numbers = range(len(structures))[only]
+    monitor.step("displacements", numbers[0], len(structures))
     forces = []
-    for number in numbers:
-        monitor.step("displacements", number, len(structures))
-        structures[number].calc = calculator
-        forces.append(structures[number].get_forces())
-    monitor.step("displacements", numbers[-1] + 1, len(structures))
+    for number, found in zip(numbers, calculator.evaluate_many(structures[only]), strict=True):
+        forces.append(found["forces"])
+        monitor.step("displacements", number + 1, len(structures))
     return np.array(forces)
 
 

@@ -200,11 +200,12 @@ def evaluate_poses(
     n_poses: int | None = None,
 ) -> list[EvaluatedPose]:
     """Single points of poses; `first` of `n_poses` is where these stand among all, for the progress."""
+    monitor.step("evaluate", first, n_poses or len(placed))
+    results = calculator.evaluate_many([pair.at(positions) for positions in placed])
     evaluated = []
-    for number, positions in enumerate(placed, first):
+    for number, (positions, found) in enumerate(zip(placed, results, strict=True), first + 1):
+        evaluated.append(EvaluatedPose(positions=positions, energy_eV=float(found["energy"])))
         monitor.step("evaluate", number, n_poses or len(placed))
-        energy = _energy(pair.at(positions), calculator)
-        evaluated.append(EvaluatedPose(positions=positions, energy_eV=energy))
     return evaluated
 
 

@@ -11,10 +11,11 @@ calculation is a `MeteredCalculator` (model plus D3, energy, forces and stress i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 Framework = Literal[
@@ -48,7 +49,8 @@ class Potential:
     """A loaded model.
 
     `make_calculator` returns a fresh bare ASE calculator (no D3) on the shared weights, which
-    implements energy, forces and (for periodic cells) stress.
+    implements energy, forces and (for periodic cells) stress. `evaluate_many`, where computing several
+    structures together is faster, gives the same calculator's results for each, in order.
     """
 
     card: ModelCard
@@ -57,5 +59,6 @@ class Potential:
     checkpoint_sha256: str | None
     elements: frozenset[int]
     make_calculator: Callable[[], Calculator]
+    evaluate_many: Callable[[Sequence[Atoms]], Iterator[dict[str, Any]]] | None = None
     accelerator: str | None = None
     package_versions: dict[str, str] = field(default_factory=dict)

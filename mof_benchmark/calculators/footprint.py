@@ -18,11 +18,11 @@ DeviceKind = Literal["cpu", "cuda"]
 BASE_MB: dict[DeviceKind, float] = {"cpu": 1500.0, "cuda": 500.0}
 """What is there before the first edge: on a CPU the whole process, on a GPU weights and kernels."""
 
-D3_BYTES_PER_PAIR_OF_ATOMS = 16.0
-"""simple-dftd3, on a CPU, keeps two numbers for each pair of atoms of the cell (measured)."""
+D3_BYTES_PER_PAIR_OF_ATOMS: dict[DeviceKind, float] = {"cpu": 16.0, "cuda": 64.0}
+"""simple-dftd3 keeps two numbers for each pair of atoms of the cell, `dense_dispersion` eight (measured)."""
 
-FUSED_FRACTION = 0.1
-"""SevenNet's fused convolution, on a CPU, keeps a tenth of the intermediate results."""
+SEVENNET_FRACTION: dict[DeviceKind, float] = {"cpu": 0.1, "cuda": 0.75}
+"""Of what its layers take on a CPU: the fused convolution there, the same layers on a GPU (measured)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,7 @@ def footprint(card: ModelCard, device: DeviceKind) -> Footprint:
         if "modal" in card.settings:
             found = _SEVENNET_OMPA
         kB_per_edge = _SEVENNET_KB_PER_EDGE.get(card.settings.get("checkpoint", ""), found.kB_per_edge)
-        if device == "cpu":
-            kB_per_edge *= FUSED_FRACTION
+        kB_per_edge *= SEVENNET_FRACTION[device]
     if card.framework == "orb" and "inf" not in card.settings.get("architecture", "inf"):
         neighbours = _ORB_FEW_NEIGHBOURS
     if card.dtype == "float64":

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.mace_checkpoint import build_mace, read_mace_file
 from mof_benchmark.calculators.mace_plain import read_plain
-from mof_benchmark.calculators.memory import require_memory
+from mof_benchmark.calculators.passes import PassCalculator, Passes, Results, by_structure
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -40,17 +39,15 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     checkpoint = read_plain(path) if card.settings.get("plain") else read_mace_file(path)
     head = _head(checkpoint.heads, card.settings.get("head"), path.name)
     model = build_mace(checkpoint, _DTYPES[dtype]).to(device)
-
-    def make_calculator() -> Calculator:
-        return MaceCalculator(model, head=head, device=device, dtype=_DTYPES[dtype])
-
+    passes = MacePasses(model, head=head, device=device, dtype=_DTYPES[dtype])
     return Potential(
         card=card,
         device=device,
         dtype=dtype,
         checkpoint_sha256=sha256_of_file(path),
         elements=frozenset(checkpoint.atomic_numbers),
-        make_calculator=make_calculator,
+        make_calculator=lambda: PassCalculator(passes),
+        evaluate_many=None if device == "cpu" else passes.evaluate,
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
 
@@ -77,53 +74,42 @@ def _bytes_per_edge(model: Any, dtype: torch.dtype) -> float:
     return float(6.5 * dtype.itemsize * channels * harmonics * int(model.num_interactions))
 
 
-class MaceCalculator(Calculator):
-    """MACE in ASE: energy, forces and stress in one pass, energies summed in double.
+class MacePasses(Passes):
+    """MACE, energies summed in double.
 
     The float32 total of the package's own calculator is quantised to 2.4e-4 eV at a few thousand
     eV; the sum of the atoms' energies in double is not.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
-
     def __init__(self, model: Any, *, head: str, device: str, dtype: torch.dtype) -> None:
-        super().__init__()
+        super().__init__(device, bytes_per_edge=_bytes_per_edge(model, dtype))
         self._model = model
         self._head = head
-        self._device = device
         self._dtype = dtype
         self._elements = AtomicNumberTable([int(number) for number in model.atomic_numbers])
         self._cutoff_A = float(model.r_max)
-        self._bytes_per_edge = _bytes_per_edge(model, dtype)
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        super().calculate(atoms, properties, system_changes)
-        with_stress = self.atoms.cell.rank == 3
-        output = self._model(self._graph(self.atoms), compute_stress=with_stress)
-        energies = output["node_energy"].detach().cpu().numpy()
-        energy = float(energies.sum())
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": energies,
-            "forces": output["forces"].detach().double().cpu().numpy(),
-        }
-        if with_stress:
-            stress = output["stress"].detach().double().cpu().numpy()
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress[0])
-
-    def _graph(self, atoms: Atoms) -> dict[str, torch.Tensor]:
+    def _graph(self, atoms: Atoms) -> AtomicData:
         configuration = config_from_atoms(atoms, KeySpecification(), head_name=self._head)
         with default_dtype(self._dtype):
-            graph = AtomicData.from_config(
+            return AtomicData.from_config(
                 configuration, z_table=self._elements, cutoff=self._cutoff_A, heads=self._model.heads
             )
-        if self._device == "cpu":
-            require_memory(len(atoms), graph.edge_index.shape[1], bytes_per_edge=self._bytes_per_edge)
-        tensors: dict[str, torch.Tensor] = Batch.from_data_list([graph]).to(self._device).to_dict()
-        return tensors
+
+    def _count_edges(self, graph: AtomicData) -> int:
+        return int(graph.edge_index.shape[1])
+
+    def _pass(self, structures: list[tuple[Atoms, AtomicData]]) -> list[Results]:
+        with_stress = any(atoms.cell.rank == 3 for atoms, _ in structures)
+        batch = Batch.from_data_list([graph for _, graph in structures]).to(self._device)
+        output = self._model(batch.to_dict(), compute_stress=with_stress)
+        energies, forces = (by_structure(output[name], structures) for name in ("node_energy", "forces"))
+        results: list[Results] = []
+        for number, (atoms, _) in enumerate(structures):
+            energy = float(energies[number].sum())
+            found = {"energy": energy, "free_energy": energy, "energies": energies[number]}
+            results.append({**found, "forces": forces[number]})
+            if atoms.cell.rank == 3:
+                stress = output["stress"][number].detach().double().cpu().numpy()
+                results[-1]["stress"] = full_3x3_to_voigt_6_stress(stress)
+        return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,10 +26,13 @@ from mof_benchmark.errors import (
 )
 from mof_benchmark.schemas.common import Metrics
 
+Evaluate = Callable[[Sequence[Atoms]], Iterator[dict[str, Any]]]
+
 MAX_ENERGY_EV_PER_ATOM = 1e3
 """Bound energies are tens of eV per atom; beyond this the geometry has exploded."""
 MAX_FORCE_EV_A = 1e5
 """No optimizer or integrator recovers from a force like this."""
+_SUMMED = {"energy", "forces", "stress"}
 
 
 class MeteredCalculator(Calculator):
@@ -109,26 +112,44 @@ class MeteredCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
-        self._check_input(self.atoms)
-        self.force_evaluations += 1
-        begun = time.perf_counter()
-        with _named_failures(len(self.atoms)):
-            self._model.calculate(self.atoms, ["energy", "forces", "stress"], all_changes)
-            modelled = time.perf_counter()
-            self.model_seconds += modelled - begun
-            total = {
-                name: value
-                for name, value in self._model.results.items()
-                if name in {"energy", "forces", "stress"}
-            }
-            if self._dispersion is not None:
-                correction = self._dispersion.evaluate(self.atoms)
-                self.d3_seconds += time.perf_counter() - modelled
-                total = {name: value + correction[name] for name, value in total.items()}
-        if not self.atoms.pbc.all():
-            total.pop("stress", None)
-        _check_output(total, len(self.atoms))
-        self.results = {**total, "free_energy": total["energy"]}
+        (self.results,) = self._evaluate([self.atoms], self._one_by_one)
+
+    def evaluate_many(self, structures: Sequence[Atoms]) -> Iterator[dict[str, Any]]:
+        """The results of each of several structures, in order; computed together where that is faster.
+
+        Raises
+        ------
+        UnsupportedElementError, UnphysicalError, OutOfMemoryError
+            As the class.
+        """
+        return self._evaluate(structures, self.potential.evaluate_many or self._one_by_one)
+
+    def _evaluate(self, structures: Sequence[Atoms], by_model: Evaluate) -> Iterator[dict[str, Any]]:
+        for atoms in structures:
+            self._check_input(atoms)
+        largest = max(map(len, structures), default=0)
+        found = by_model(structures)
+        for atoms in structures:
+            begun = time.perf_counter()
+            with _named_failures(largest):
+                of_model = next(found)
+                modelled = time.perf_counter()
+                self.model_seconds += modelled - begun
+                total = {name: of_model[name] for name in _SUMMED & of_model.keys()}
+                if self._dispersion is not None:
+                    correction = self._dispersion.evaluate(atoms)
+                    self.d3_seconds += time.perf_counter() - modelled
+                    total = {name: value + correction[name] for name, value in total.items()}
+            self.force_evaluations += 1
+            if not atoms.pbc.all():
+                total.pop("stress", None)
+            _check_output(total, len(atoms))
+            yield {**total, "free_energy": total["energy"]}
+
+    def _one_by_one(self, structures: Sequence[Atoms]) -> Iterator[dict[str, Any]]:
+        for atoms in structures:
+            self._model.calculate(atoms, ["energy", "forces", "stress"], all_changes)
+            yield self._model.results
 
     def require_known_elements(self, atoms: Atoms) -> None:
         """Refuse what the model cannot evaluate.
@@ -179,9 +200,11 @@ def _named_failures(n_atoms: int) -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemoryError(f"{n_atoms} atoms do not fit the memory.") from error
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        # TorchScript puts the device's own error into the text of another.
+        short = re.search(r"(CUDA out of memory|can't allocate memory).*", str(error))
+        if short is not None or type(error).__name__ == "OutOfMemoryError":
             _empty_cuda_cache()
-            reason = str(error).splitlines()[0]
+            reason = short[0] if short is not None else str(error).splitlines()[0]
             raise OutOfMemoryError(f"{n_atoms} atoms do not fit the device's memory: {reason}") from error
         raise CalculationFailedError(f"The model failed on {n_atoms} atoms: {error}") from error
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
+from orb_models.forcefield.base import AtomGraphs, batch_graphs
 from orb_models.forcefield.pretrained import (
     orb_v2_architecture,
     orb_v3_conservative_architecture,
@@ -23,7 +23,7 @@ from orb_models.forcefield.pretrained import (
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.footprint import footprint
-from mof_benchmark.calculators.memory import require_memory
+from mof_benchmark.calculators.passes import PassCalculator, Passes, Results, by_structure
 from mof_benchmark.calculators.registry import MATERIALS_PROJECT_ELEMENTS, weights_path
 from mof_benchmark.calculators.safe_load import load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -57,22 +57,21 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     bytes_per_edge = 1e3 * footprint(replace(card, dtype=cast(Any, dtype)), "cpu").kB_per_edge
     precision = str(card.settings.get("precision", "float32-highest")).removeprefix("float32-")
 
-    def make_calculator() -> Calculator:
-        return OrbCalculator(
-            model,
-            device=device,
-            dtype=_DTYPES[dtype],
-            matmul_precision=precision,
-            bytes_per_edge=bytes_per_edge,
-        )
-
+    passes = OrbPasses(
+        model,
+        device=device,
+        dtype=_DTYPES[dtype],
+        matmul_precision=precision,
+        bytes_per_edge=bytes_per_edge,
+    )
     return Potential(
         card=card,
         device=device,
         dtype=dtype,
         checkpoint_sha256=sha256_of_file(path),
         elements=card.elements or MATERIALS_PROJECT_ELEMENTS,
-        make_calculator=make_calculator,
+        make_calculator=lambda: PassCalculator(passes),
+        evaluate_many=None if device == "cpu" else passes.evaluate,
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
 
@@ -111,49 +110,46 @@ def _default_dtype(dtype: torch.dtype, matmul_precision: str | None = None) -> I
             torch.set_float32_matmul_precision(matmul_before)
 
 
-class OrbCalculator(Calculator):
-    """ORB in ASE: energy, forces and stress in one pass.
+class OrbPasses(Passes):
+    """ORB.
 
     The energy is not a sum over atoms that could be taken in double: the network's last layers see
     the mean of the atoms' features, and the package forms the total from that in its own precision.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
-
     def __init__(
         self, model: Any, *, device: str, dtype: torch.dtype, matmul_precision: str, bytes_per_edge: float
     ) -> None:
-        super().__init__()
+        super().__init__(device, bytes_per_edge=bytes_per_edge)
         self._model = model
-        self._device = torch.device(device)
         self._dtype = dtype
         self._matmul_precision = matmul_precision
-        self._bytes_per_edge = bytes_per_edge
         # Conservative models name their gradients so; direct ones have heads instead.
         self._forces = getattr(model, "grad_forces_name", "forces")
         self._stress = getattr(model, "grad_stress_name", "stress")
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        super().calculate(atoms, properties, system_changes)
+    def _graph(self, atoms: Atoms) -> AtomGraphs:
         # The package reads charges, constraints and features from what else atoms carry.
-        bare = Atoms(self.atoms.numbers, self.atoms.positions, cell=self.atoms.cell, pbc=self.atoms.pbc)
-        with _default_dtype(self._dtype, self._matmul_precision):
-            graph = ase_atoms_to_atom_graphs(
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        with _default_dtype(self._dtype):
+            return ase_atoms_to_atom_graphs(
                 bare, system_config=self._model.system_config, device=self._device
             )
-            if self._device.type == "cpu":
-                require_memory(len(bare), len(graph.senders), bytes_per_edge=self._bytes_per_edge)
-            output = self._model.predict(graph)
-        energy = float(output["energy"].item())
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": output[self._forces].detach().double().cpu().numpy(),
-        }
-        if self.atoms.cell.rank == 3 and self._stress in output:
-            self.results["stress"] = output[self._stress].detach().double().cpu().numpy().reshape(6)
+
+    def _count_edges(self, graph: AtomGraphs) -> int:
+        return len(graph.senders)
+
+    def _pass(self, structures: list[tuple[Atoms, AtomGraphs]]) -> list[Results]:
+        graphs = [graph for _, graph in structures]
+        with _default_dtype(self._dtype, self._matmul_precision):
+            output = self._model.predict(batch_graphs(graphs) if len(graphs) > 1 else graphs[0])
+        energies = output["energy"].detach().cpu().reshape(-1)
+        forces = by_structure(output[self._forces], structures)
+        results: list[Results] = []
+        for number, (atoms, _) in enumerate(structures):
+            energy = float(energies[number])
+            results.append({"energy": energy, "free_energy": energy, "forces": forces[number]})
+            if atoms.cell.rank == 3 and self._stress in output:
+                stress = output[self._stress].reshape(-1, 6)[number]
+                results[-1]["stress"] = stress.detach().double().cpu().numpy()
+        return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
+from mof_benchmark.calculators.footprint import SEVENNET_FRACTION, DeviceKind
 from mof_benchmark.calculators.memory import require_memory
+from mof_benchmark.calculators.passes import PassCalculator
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import allow_e3nn_constants, load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -27,6 +30,7 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
 from sevenn.util import model_from_checkpoint  # noqa: E402
 
 from mof_benchmark.calculators.fused import ACCELERATOR, UnsupportedModelError, fuse  # noqa: E402
+from mof_benchmark.calculators.sevennet_passes import EdgeNetwork, SevenNetPasses  # noqa: E402
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _VOIGT_FROM_SEVENNET = [0, 1, 2, 4, 5, 3]
@@ -38,37 +42,48 @@ _PACKAGES = ("sevenn", "e3nn", "torch", "ase", "numpy")
 def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Potential:
     """Load a SevenNet checkpoint; see `contract` for the arguments.
 
-    On a CPU the convolutions run fused; `settings["accelerate"]` false keeps the package's own.
+    On a CPU the convolutions run fused, on a GPU structures share passes and small ones replay CUDA
+    graphs; `settings["accelerate"]` false keeps the package's own layers, one structure at a time.
     """
     path = weights_path(card, models_dir)
     checkpoint = load_weights(path)
-    if device == "cpu" and card.settings.get("accelerate", True):
-        model, accelerator = _fused_model(checkpoint, path.name, _DTYPES[dtype])
-    else:
-        model, accelerator = _plain_model(checkpoint, path.name, _DTYPES[dtype], device), None
-    cutoff_A, type_map = float(model.cutoff), dict(model.type_map)
-    bytes_per_edge = _bytes_per_edge(checkpoint["config"], _DTYPES[dtype], fused=accelerator is not None)
-
-    def make_calculator() -> Calculator:
-        return SevenNetCalculator(
-            model,
-            cutoff_A=cutoff_A,
-            device=device,
-            # The fused kernels take distances from the exact vectors.
-            dtype=torch.float64 if accelerator else _DTYPES[dtype],
-            bytes_per_edge=bytes_per_edge,
-        )
-
-    return Potential(
+    accelerate = card.settings.get("accelerate", True)
+    fused = _fused_model(checkpoint, path.name, _DTYPES[dtype]) if accelerate and device == "cpu" else None
+    model = fused or _plain_model(checkpoint, path.name, _DTYPES[dtype], device)
+    potential = partial(
+        Potential,
         card=card,
         device=device,
         dtype=dtype,
         checkpoint_sha256=sha256_of_file(path),
-        elements=frozenset(type_map),
-        make_calculator=make_calculator,
-        accelerator=accelerator,
+        elements=frozenset(model.type_map),
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
+    kind: DeviceKind = "cpu" if device == "cpu" else "cuda"
+    bytes_per_edge = _bytes_per_edge(checkpoint["config"], _DTYPES[dtype])
+    if fused is not None:
+        bytes_per_edge *= SEVENNET_FRACTION["cpu"]
+        return potential(
+            make_calculator=lambda: FusedCalculator(fused, bytes_per_edge=bytes_per_edge),
+            accelerator=ACCELERATOR,
+        )
+    if kind == "cuda":
+        bytes_per_edge *= SEVENNET_FRACTION["cuda"]
+    on_gpu = accelerate and kind == "cuda"
+    passes = SevenNetPasses(EdgeNetwork(model), device, captured=on_gpu, bytes_per_edge=bytes_per_edge)
+    if on_gpu:
+        _warm_up(passes, min(model.type_map))
+    return potential(
+        make_calculator=lambda: PassCalculator(passes),
+        evaluate_many=passes.evaluate if on_gpu else None,
+        accelerator="shared passes, CUDA graphs" if on_gpu else None,
+    )
+
+
+def _warm_up(passes: SevenNetPasses, number: int) -> None:
+    """Let PyTorch compile what it compiles in the first two passes, half a second each on a GPU."""
+    for spacing_A in (2.0, 2.2):
+        list(passes.evaluate([Atoms(numbers=[number, number], positions=[[0, 0, 0], [spacing_A, 0, 0]])]))
 
 
 def build_model(checkpoint: dict[str, Any], name: str, *, compiled: bool = True) -> Any:
@@ -109,12 +124,11 @@ def _plain_model(checkpoint: dict[str, Any], name: str, dtype: torch.dtype, devi
     return model
 
 
-def _fused_model(checkpoint: dict[str, Any], name: str, dtype: torch.dtype) -> tuple[Any, str | None]:
+def _fused_model(checkpoint: dict[str, Any], name: str, dtype: torch.dtype) -> Any:
     try:
-        return fuse(build_model(checkpoint, name, compiled=False).to(dtype=dtype)), ACCELERATOR
+        return fuse(build_model(checkpoint, name, compiled=False).to(dtype=dtype))
     except UnsupportedModelError:
-        # A checkpoint with unusual layers still runs, on the package's own kernels.
-        return _plain_model(checkpoint, name, dtype, "cpu"), None
+        return None  # A checkpoint with unusual layers still runs, on the package's own kernels.
 
 
 def _to_double(module: Any, inputs: Any, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -124,33 +138,25 @@ def _to_double(module: Any, inputs: Any, data: dict[str, torch.Tensor]) -> dict[
     return data
 
 
-def _bytes_per_edge(config: dict[str, Any], dtype: torch.dtype, *, fused: bool) -> float:
-    """Memory of forward and backward pass for one edge.
+def _bytes_per_edge(config: dict[str, Any], dtype: torch.dtype) -> float:
+    """Memory of forward and backward pass for one edge, by the package's own layers on a CPU.
 
-    In float32: 150 kB for 7net-0, 291 kB for 7net-l3i5, a tenth of it fused (measured); it grows
-    with channels, layers and the components of the spherical harmonics.
+    In float32: 150 kB for 7net-0, 291 kB for 7net-l3i5 (measured); it grows with channels, layers
+    and the components of the spherical harmonics.
     """
     numbers = config["channel"] * config["num_convolution_layer"] * (config["lmax"] + 1) ** 2
-    return float(numbers * dtype.itemsize * (0.65 if fused else 6.5))
+    return 6.5 * float(numbers * dtype.itemsize)
 
 
-class SevenNetCalculator(Calculator):
-    """SevenNet in ASE: energy, forces and stress in one pass, energies summed in double.
+class FusedCalculator(Calculator):
+    """SevenNet with the fused convolution, on a CPU: energy, forces and stress in one pass."""
 
-    The float32 total of the package's own calculator is quantised to 2.4e-4 eV at a few thousand
-    eV; the sum of the atoms' energies in double is not.
-    """
+    implemented_properties: ClassVar[list[str]] = PassCalculator.implemented_properties
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
-
-    def __init__(
-        self, model: Any, *, cutoff_A: float, device: str, dtype: torch.dtype, bytes_per_edge: float
-    ) -> None:
+    def __init__(self, model: Any, *, bytes_per_edge: float) -> None:
         super().__init__()
         self._model = model
-        self._cutoff_A = cutoff_A
-        self._device = device
-        self._dtype = dtype
+        self._cutoff_A = float(model.cutoff)
         self._bytes_per_edge = bytes_per_edge
 
     def calculate(
@@ -160,33 +166,28 @@ class SevenNetCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
-        graph = self._graph(self.atoms)
-        output = self._model(graph)
-        energies = output[KEY.ATOMIC_ENERGY].detach().double().cpu().numpy().reshape(-1)
+        output = self._model(self._graph(self.atoms))
+        energies = output[KEY.ATOMIC_ENERGY].numpy().reshape(-1)
         energy = float(energies.sum())
         self.results = {
             "energy": energy,
             "free_energy": energy,
             "energies": energies,
-            "forces": output[KEY.PRED_FORCE].detach().double().cpu().numpy(),
+            "forces": output[KEY.PRED_FORCE].numpy(),
         }
         if self.atoms.cell.rank == 3:
-            stress = -output[KEY.PRED_STRESS].detach().double().cpu().numpy().reshape(6)
+            stress = -output[KEY.PRED_STRESS].numpy().reshape(6)
             self.results["stress"] = stress[_VOIGT_FROM_SEVENNET]
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:
         arrays = unlabeled_atoms_to_graph(atoms, self._cutoff_A)
         edges = arrays[KEY.EDGE_IDX]
-        if self._device == "cpu":
-            require_memory(len(atoms), edges.shape[1], bytes_per_edge=self._bytes_per_edge)
+        require_memory(len(atoms), edges.shape[1], bytes_per_edge=self._bytes_per_edge)
+        # The fused kernels take distances from the exact vectors.
         reals = {KEY.EDGE_VEC: arrays[KEY.EDGE_VEC], KEY.CELL_VOLUME: arrays[KEY.CELL_VOLUME]}
-        integers = {
-            KEY.EDGE_IDX: edges,
-            KEY.ATOMIC_NUMBERS: arrays[KEY.ATOMIC_NUMBERS],
-            KEY.NUM_ATOMS: arrays[KEY.NUM_ATOMS],
-        }
+        integers = {KEY.EDGE_IDX: edges, KEY.ATOMIC_NUMBERS: arrays[KEY.ATOMIC_NUMBERS]}
         return {
-            key: torch.as_tensor(np.asarray(value), dtype=dtype, device=self._device)
-            for table, dtype in ((reals, self._dtype), (integers, torch.int64))
+            key: torch.as_tensor(np.asarray(value), dtype=dtype)
+            for table, dtype in ((reals, torch.float64), (integers, torch.int64))
             for key, value in table.items()
         }

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from mof_benchmark.calculators.contract import Framework, ModelCard, Potential
-from mof_benchmark.calculators.loading import load_card
+from mof_benchmark.calculators.loading import load_card, load_potential
 from mof_benchmark.calculators.safe_load import allow_e3nn_constants
 
 LoadCard = Callable[..., Potential]
+
+gpu = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"))
 
 
 def card_of(framework: Framework, file: str, **settings: Any) -> ModelCard:
@@ -86,6 +88,12 @@ def mace_double(mace_file: Path) -> Potential:
     return load_card(card_of("mace", mace_file.name), dtype="float64", models_dir=mace_file.parent)
 
 
+@pytest.fixture(scope="session")
+def mace_gpu_double(mace_file: Path) -> Potential:
+    card = card_of("mace", mace_file.name)
+    return load_card(card, device="cuda", dtype="float64", models_dir=mace_file.parent)
+
+
 SMALL_ORB = {
     "latent_dim": 16,
     "base_mlp_hidden_dim": 32,
@@ -116,3 +124,13 @@ def orb_card(orb_file: Path) -> ModelCard:
 @pytest.fixture(scope="session")
 def orb_double(orb_file: Path, orb_card: ModelCard) -> Potential:
     return load_card(orb_card, dtype="float64", models_dir=orb_file.parent)
+
+
+@pytest.fixture(scope="session")
+def orb_gpu_double(orb_file: Path, orb_card: ModelCard) -> Potential:
+    return load_card(orb_card, device="cuda", dtype="float64", models_dir=orb_file.parent)
+
+
+@pytest.fixture(scope="session")
+def sevennet_gpu_double() -> Potential:
+    return load_potential("sevennet_prod", device="cuda", dtype="float64", models_dir=Path("absent"))

@@ -14,16 +14,24 @@ from scipy.spatial.transform import Rotation
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 
+from .conftest import gpu
+
 Evaluate = Callable[[Atoms], dict[str, np.ndarray]]
 
 
-FAMILIES = {"SevenNet": "sevennet_double", "MACE": "mace_double", "ORB": "orb_double"}
+FAMILIES = ["sevennet", "mace", "orb"]
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(params=FAMILIES)
-def double(request: pytest.FixtureRequest) -> Potential:
-    """A model of each family, in double precision."""
-    potential: Potential = request.getfixturevalue(FAMILIES[request.param])
+def double(request: pytest.FixtureRequest, device: str) -> Potential:
+    """A model of each family, in double precision, on a CPU and on a GPU."""
+    fixture = f"{request.param}_double" if device == "cpu" else f"{request.param}_gpu_double"
+    potential: Potential = request.getfixturevalue(fixture)
     return potential
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
-from ase.build import molecule
+from ase.build import bulk, molecule
 from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
 
+from mof_benchmark.calculators import dense_dispersion
 from mof_benchmark.calculators.contract import Potential
-from mof_benchmark.calculators.dispersion import CpuDispersion
+from mof_benchmark.calculators.dispersion import CpuDispersion, GpuDispersion
 from mof_benchmark.calculators.metering import MeteredCalculator
+from mof_benchmark.structures import builtin
 
 
 def torch_dftd(atoms: Atoms) -> dict[str, np.ndarray]:
@@ -66,3 +68,45 @@ def test_the_settings_say_everything_that_decides_the_numbers() -> None:
     assert settings["s9"] == 0.0
     assert settings["cutoff_A"] == pytest.approx(21.167, abs=1e-3)
     assert "dftd3" in str(settings["library"])
+
+
+def chain() -> Atoms:
+    """Periodic along one direction, its cell shorter than the cutoff."""
+    atoms = molecule("HCOOH", vacuum=4.0)
+    atoms.pbc = [False, False, True]
+    return atoms
+
+
+def sheared() -> Atoms:
+    """A flat cell with atoms outside of it."""
+    atoms = bulk("MgO", "rocksalt", a=4.2)
+    atoms.set_cell(atoms.cell[:] @ [[1.0, 0.6, 0.0], [0.0, 1.0, 0.0], [0.0, 0.4, 0.8]], scale_atoms=True)
+    atoms.positions += 25.0
+    return atoms
+
+
+DENSE = {
+    "molecule": lambda: molecule("C6H6"),
+    "chain": chain,
+    "sheared": sheared,
+    "Mg-MOF-74": lambda: builtin.build("Mg-MOF-74"),
+    "HKUST-1": lambda: builtin.build("HKUST-1"),
+}
+
+
+@pytest.mark.parametrize("at_once", [1 << 22, 2000], ids=["in one", "in blocks"])
+@pytest.mark.parametrize("name", DENSE)
+def test_the_dense_correction_equals_simple_dftd3(
+    name: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if at_once < 1 << 22 and name == "HKUST-1":
+        pytest.skip("the same blocks as the smaller ones, in minutes")
+    monkeypatch.setattr(dense_dispersion, "_DISTANCES_AT_ONCE", at_once)
+    atoms = DENSE[name]()
+    atoms.rattle(0.05, seed=4)
+    dense, library = GpuDispersion("cpu").evaluate(atoms), CpuDispersion().evaluate(atoms)
+    assert dense.keys() == library.keys()
+    assert dense["energy"] == pytest.approx(library["energy"], abs=2e-8 * len(atoms))
+    np.testing.assert_allclose(dense["forces"], library["forces"], atol=5e-7)
+    if "stress" in library:
+        np.testing.assert_allclose(dense["stress"], library["stress"], atol=1e-8)

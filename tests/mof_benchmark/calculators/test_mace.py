@@ -143,9 +143,9 @@ def test_a_head_that_the_model_has_not_is_named(mace_file: Path) -> None:
 
 
 def test_a_structure_that_cannot_fit_is_refused_before_it_kills_the_host(
-    mace_double: Potential, magnesia: Atoms
+    mace_double: Potential, magnesia: Atoms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calculator: Any = mace_double.make_calculator()
-    calculator._bytes_per_edge = 1e12
+    monkeypatch.setattr(calculator._passes, "_bytes_per_edge", 1e12)
     with pytest.raises(OutOfMemoryError, match="edges"):
         calculator.calculate(magnesia)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 
 from mof_benchmark.calculators.contract import Potential
@@ -119,6 +119,41 @@ def test_a_device_out_of_memory_is_called_that(sevennet: Potential, magnesia: At
     with pytest.raises(OutOfMemoryError, match="90 GiB") as caught:
         magnesia.get_forces()
     assert caught.value.code == 50007
+
+
+def test_a_device_out_of_memory_inside_torchscript_is_called_that(
+    sevennet: Potential, magnesia: Atoms
+) -> None:
+    trace = "The following operation failed in the TorchScript interpreter.\n…\nRuntimeError: "
+    memory = "CUDA out of memory. Tried to allocate 2.17 GiB."
+    magnesia.calc = on(sevennet, 1.0, RuntimeError(f"{trace}{memory}\n\n"))
+    with pytest.raises(OutOfMemoryError, match=r"2\.17 GiB") as caught:
+        magnesia.get_forces()
+    assert "TorchScript" not in str(caught.value)
+
+
+def test_several_structures_give_what_each_gives_alone(
+    calculator: MeteredCalculator, magnesia: Atoms
+) -> None:
+    structures = [magnesia, magnesia.repeat((1, 1, 2)), molecule("H2O")]
+    calculator.start()
+    together = list(calculator.evaluate_many(structures))
+    assert calculator.force_evaluations == 3
+    for atoms, results in zip(structures, together, strict=True):
+        calculator.reset()
+        calculator.calculate(atoms)
+        assert results.keys() == calculator.results.keys()
+        for name, value in calculator.results.items():
+            np.testing.assert_array_equal(results[name], value)
+
+
+def test_an_unknown_element_among_several_structures_is_found_before_any_is_computed(
+    calculator: MeteredCalculator, magnesia: Atoms
+) -> None:
+    calculator.start()
+    with pytest.raises(UnsupportedElementError, match="Og"):
+        list(calculator.evaluate_many([magnesia, Atoms("Og")]))
+    assert calculator.force_evaluations == 0
 
 
 def test_any_other_failure_of_a_model_is_a_failed_calculation(sevennet: Potential, magnesia: Atoms) -> None:

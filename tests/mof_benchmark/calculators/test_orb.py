@@ -26,7 +26,7 @@ def test_the_adapter_equals_the_package_s_own_calculator(
     potential = load_card(orb_card, models_dir=orb_file.parent)
     own = potential.make_calculator()
     own.calculate(magnesia)
-    plain = ORBCalculator(own._model, device="cpu")
+    plain = ORBCalculator(own._passes._model, device="cpu")
     plain.calculate(magnesia)
     for name in ("energy", "forces", "stress"):
         np.testing.assert_allclose(own.results[name], np.squeeze(plain.results[name]), rtol=1e-5, atol=1e-5)
@@ -76,10 +76,10 @@ def test_weights_of_another_size_are_refused(orb_file: Path, orb_card: ModelCard
 
 
 def test_a_structure_that_cannot_fit_is_refused_before_it_kills_the_host(
-    orb_double: Potential, magnesia: Atoms
+    orb_double: Potential, magnesia: Atoms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calculator = orb_double.make_calculator()
-    calculator._bytes_per_edge = 1e12
+    monkeypatch.setattr(calculator._passes, "_bytes_per_edge", 1e12)
     with pytest.raises(OutOfMemoryError, match="edges"):
         calculator.calculate(magnesia)
 
