@@ -89,7 +89,9 @@ def plain_potential(potential: Potential) -> Potential:
     def make_calculator() -> Calculator:
         return SumCalculator(list(plain_calculators(potential.device)))
 
-    return dataclasses.replace(potential, make_calculator=make_calculator, accelerator=None)
+    return dataclasses.replace(
+        potential, make_calculator=make_calculator, evaluate_many=None, accelerator=None
+    )
 
 
 def structure(name: str) -> Atoms:

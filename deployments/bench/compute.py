@@ -376,7 +376,8 @@ def main(argv: list[str] | None = None) -> None:
                 found = compare(task, name, potential, rounds=rounds, budget_s=options.budget)
                 comparisons.append(found)
                 console.print(
-                    f"{task} of {found.structure}: {found.cpu_ratio:.1f}× less CPU time ({found.how})"
+                    f"{task} of {found.structure}: {found.cpu_ratio:.1f}× less CPU time, "
+                    f"{found.wall_ratio:.1f}× less wall time ({found.how})"
                 )
                 options.json.parent.mkdir(parents=True, exist_ok=True)
                 options.json.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n")

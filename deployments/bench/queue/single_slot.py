@@ -10,18 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import psycopg
-import torch
 from mofsim_client import MOFSimClient
 from mofsim_client.requests import SinglePoint
 
 from deployments.bench.overhead import MODEL
 from deployments.bench.queue.figures import Figure
+from deployments.hosts.plugin import choose_device
 from deployments.stack import lifecycle
 from deployments.stack.lifecycle import Stack
 from mof_benchmark.calculators import registry
 from mof_benchmark.calculators.loading import load_card
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.structures import builtin
+from mofsim_settings import Settings
 
 GOAL_PERCENT = 80.0
 BATCH = 1000
@@ -57,18 +58,18 @@ def _of_structure(
     client: MOFSimClient, stack: Stack, structure: str, count: int, *, with_goal: bool
 ) -> list[Figure]:
     client.submit_single_point(structure, MODEL).wait()
-    fused = bare_seconds(structure, stack.settings.models_dir, BARE_CALLS, fused=True)
-    plain = bare_seconds(structure, stack.settings.models_dir, BARE_CALLS_PLAIN, fused=False)
+    ours = bare_seconds(structure, stack.settings, BARE_CALLS, plain=False)
+    plain = bare_seconds(structure, stack.settings, BARE_CALLS_PLAIN, plain=True)
     seconds = seconds_per_task(client, stack, structure, count)
     what = f"{count} single points of {structure} ({len(builtin.build(structure))} atoms)"
     note = "real stack, one slot; from the start of the first task to the end of the last"
     return [
-        Figure(f"{what}: a bare call", 1000 * fused, "ms", note=note),
+        Figure(f"{what}: a bare call", 1000 * ours, "ms", note=note),
         Figure(f"{what}: a bare call of the plain model", 1000 * plain, "ms", note=note),
         Figure(f"{what}: a task", 1000 * seconds, "ms", note=note),
         Figure(
             f"{what}: of the bare loop's rate",
-            100 * fused / seconds,
+            100 * ours / seconds,
             "%",
             at_least=GOAL_PERCENT if with_goal else None,
             note=note,
@@ -77,13 +78,13 @@ def _of_structure(
     ]
 
 
-def bare_seconds(structure: str, models_dir: Path, calls: int, *, fused: bool) -> float:
-    """Median seconds of a force call in a bare loop, while the stack idles."""
-    torch.set_num_threads(1)
+def bare_seconds(structure: str, settings: Settings, calls: int, *, plain: bool) -> float:
+    """Median seconds of a force call in a bare loop on the slot's device, while the stack idles."""
     card = registry.card(MODEL)
-    if not fused:
+    if plain:
         card = replace(card, settings={**card.settings, "accelerate": False})
-    calculator = MeteredCalculator(load_card(card, models_dir=models_dir))
+    device = choose_device(settings)
+    calculator = MeteredCalculator(load_card(card, device=device, models_dir=settings.models_dir))
     atoms = builtin.build(structure)
     seconds = []
     for _ in range(calls + 2):
