@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+import pytest
+import torch
 
 from api_gateway.simulation.schemas import Simulation as Shown
 from deployments.hosts.sensors import CpuSensor, NvmlSensor, SimulatedSensor, Simulation
@@ -59,3 +61,22 @@ def test_a_gpu_that_is_not_there_is_reported_as_such() -> None:
     reading = NvmlSensor("99").read()
     assert not reading.ok
     assert reading.error
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_real_gpu_tells_its_memory_and_what_this_process_holds_of_it() -> None:
+    sensor = NvmlSensor("0")
+    before = sensor.read()
+    held = torch.zeros(256 * 2**20, dtype=torch.uint8, device="cuda")
+    after = sensor.read()
+    assert before.ok
+    assert after.device == torch.cuda.get_device_name(0)
+    assert after.memory_total_MB is not None
+    assert after.memory_free_MB is not None
+    assert before.memory_free_MB is not None
+    assert before.memory_free_MB - after.memory_free_MB >= held.nbytes / 1e6
+    assert after.memory_reclaimable_MB >= held.nbytes / 1e6
+    assert after.temperature_C is not None
+    assert 10 < after.temperature_C < 110
+    assert after.utilisation_percent is not None
