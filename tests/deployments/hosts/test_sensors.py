@@ -75,8 +75,8 @@ def test_a_real_gpu_tells_its_memory_and_what_this_process_holds_of_it() -> None
     assert after.memory_total_MB is not None
     assert after.memory_free_MB is not None
     assert before.memory_free_MB is not None
-    assert before.memory_free_MB - after.memory_free_MB >= held.nbytes / 1e6
-    assert after.memory_reclaimable_MB >= held.nbytes / 1e6
+    assert before.memory_free_MB - after.memory_free_MB >= 0.99 * held.nbytes / 1e6
+    assert after.memory_reclaimable_MB >= 0.99 * held.nbytes / 1e6
     assert after.temperature_C is not None
     assert 10 < after.temperature_C < 110
     assert after.utilisation_percent is not None
