@@ -70,7 +70,7 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     if kind == "cuda":
         bytes_per_edge *= SEVENNET_FRACTION["cuda"]
     on_gpu = accelerate and kind == "cuda"
-    passes = SevenNetPasses(EdgeNetwork(model), device, captured=on_gpu, bytes_per_edge=bytes_per_edge)
+    passes = SevenNetPasses(EdgeNetwork(model), device, replayed=on_gpu, bytes_per_edge=bytes_per_edge)
     if on_gpu:
         _warm_up(passes, min(model.type_map))
     return potential(

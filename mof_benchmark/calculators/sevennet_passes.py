@@ -2,31 +2,28 @@
 
 A pass on a GPU costs 40 to 60 ms of Python and kernel launches, whatever the size up to some
 thousand atoms. Two roads around that: many structures share one pass, and a pass that keeps its
-size (dynamics, relaxations) is captured once and replayed.
+size (dynamics, relaxations) is recorded once and replayed.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import sevenn._keys as KEY  # noqa: N812
 import torch
 from ase import Atoms
-from sevenn.train.dataload import unlabeled_atoms_to_graph
 
 from mof_benchmark.calculators.passes import Passes, Results, by_structure
+from mof_benchmark.calculators.replay import Replayed, Tensors, rounded_up
+from mof_benchmark.calculators.safe_load import allow_e3nn_constants
 
-Tensors = tuple[torch.Tensor, torch.Tensor]
+allow_e3nn_constants()
 
-MOST_EDGES_CAPTURED = 40_000
+import sevenn._keys as KEY  # noqa: E402, N812
+from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
+
+MOST_EDGES_REPLAYED = 40_000
 """Beyond this computing takes longer than launching."""
-CAPTURED_FROM = 3
-"""A capture takes five passes: worth it for a size that comes again and again."""
-CAPTURES_KEPT = 8
 _REDUCTIONS = ("reduce_total_enegy", "force_output")
 _VOIGT = [0, 4, 8, 5, 2, 1]
 
@@ -62,98 +59,34 @@ class EdgeNetwork:
         return energies.detach(), slope
 
 
-@dataclass(frozen=True)
-class _Capture:
-    """A recorded pass with the tensors that it reads and writes."""
-
-    graph: Any
-    vectors: torch.Tensor
-    edges: torch.Tensor
-    numbers: torch.Tensor
-    energies: torch.Tensor
-    slope: torch.Tensor
-
-
-class CapturedNetwork:
-    """An `EdgeNetwork` on a GPU whose passes of a recurring size are replayed as CUDA graphs.
+class ReplayedNetwork:
+    """An `EdgeNetwork` on a GPU whose passes of a recurring size are replayed.
 
     The number of edges is rounded up; the edges too many are as long as the cutoff, where the
-    network hears nothing. Threads take turns.
+    network hears nothing.
     """
 
     def __init__(self, network: EdgeNetwork) -> None:
         self._network = network
-        self._seen: Counter[tuple[int, int]] = Counter()
-        self._captures: OrderedDict[tuple[int, int], _Capture] = OrderedDict()
-        self._pool: Any = None
-        self._turn = threading.Lock()
+        self._replayed = Replayed(network)
 
     def __call__(self, vectors: torch.Tensor, edges: torch.Tensor, numbers: torch.Tensor) -> Tensors:
         """As `EdgeNetwork`."""
         n_edges = len(vectors)
-        if not 0 < n_edges <= MOST_EDGES_CAPTURED:
+        if not 0 < n_edges <= MOST_EDGES_REPLAYED:
             return self._network(vectors, edges, numbers)
-        size = (len(numbers), rounded_up(n_edges))
-        with self._turn:
-            self._seen[size] += 1
-            if size not in self._captures:
-                if self._seen[size] < CAPTURED_FROM:
-                    return self._network(vectors, edges, numbers)
-                self._make_room()
-                self._captures[size] = self._capture(*size, vectors, edges, numbers)
-            self._captures.move_to_end(size)
-            capture = self._captures[size]
-            _fill(capture.vectors, capture.edges, vectors, edges, self._network.cutoff_A)
-            capture.numbers.copy_(numbers)
-            capture.graph.replay()
-            # The next pass writes where this one's results are.
-            return capture.energies.clone(), capture.slope[:n_edges].clone()
-
-    def _make_room(self) -> None:
-        while len(self._captures) >= CAPTURES_KEPT:
-            size, _ = self._captures.popitem(last=False)
-            del self._seen[size]
-
-    def _capture(
-        self, n_atoms: int, n_edges: int, vectors: torch.Tensor, edges: torch.Tensor, numbers: torch.Tensor
-    ) -> _Capture:
-        held_vectors, held_edges = vectors.new_empty(n_edges, 3), edges.new_empty(2, n_edges)
-        held_numbers = numbers.clone()
-        _fill(held_vectors, held_edges, vectors, edges, self._network.cutoff_A)
-        aside = torch.cuda.Stream(vectors.device)
-        aside.wait_stream(torch.cuda.current_stream(vectors.device))
-        with torch.cuda.stream(aside):
-            # PyTorch asks for some passes on another stream, where whatever is made once gets made.
-            for _ in range(3):
-                self._network(held_vectors, held_edges, held_numbers)
-        torch.cuda.current_stream(vectors.device).wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            energies, slope = self._network(held_vectors, held_edges, held_numbers)
-        # All captures work in one memory: they never run together.
-        self._pool = self._pool or graph.pool()
-        return _Capture(graph, held_vectors, held_edges, held_numbers, energies, slope)
+        filled = filled_up(vectors, edges, self._network.cutoff_A)
+        energies, slope = self._replayed(*filled, numbers)
+        return energies, slope[:n_edges]
 
 
-def rounded_up(n_edges: int) -> int:
-    """Few sizes for many numbers: at most an eighth more."""
-    step = 1 << max(0, n_edges.bit_length() - 4)
-    return -(-n_edges // step) * step
-
-
-def _fill(
-    held_vectors: torch.Tensor,
-    held_edges: torch.Tensor,
-    vectors: torch.Tensor,
-    edges: torch.Tensor,
-    cutoff_A: float,
-) -> None:
-    n_edges = len(vectors)
-    held_vectors[:n_edges].copy_(vectors)
-    held_vectors[n_edges:].zero_()
-    held_vectors[n_edges:, 0] = cutoff_A
-    held_edges[:, :n_edges].copy_(edges)
-    held_edges[:, n_edges:].zero_()
+def filled_up(
+    vectors: torch.Tensor, edges: torch.Tensor, cutoff_A: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Edges up to a round number, those too many from the first atom to itself at the cutoff."""
+    missing = rounded_up(len(vectors)) - len(vectors)
+    silent = vectors.new_tensor([[cutoff_A, 0.0, 0.0]]).expand(missing, 3)
+    return torch.cat([vectors, silent]), torch.nn.functional.pad(edges, (0, missing))
 
 
 class SevenNetPasses(Passes):
@@ -164,13 +97,13 @@ class SevenNetPasses(Passes):
 
     Parameters
     ----------
-    captured
-        Replay passes of a recurring size as CUDA graphs.
+    replayed
+        Replay passes of a recurring size (on a GPU).
     """
 
-    def __init__(self, network: EdgeNetwork, device: str, *, captured: bool, bytes_per_edge: float) -> None:
+    def __init__(self, network: EdgeNetwork, device: str, *, replayed: bool, bytes_per_edge: float) -> None:
         super().__init__(device, bytes_per_edge=bytes_per_edge)
-        self._network = CapturedNetwork(network) if captured else network
+        self._network = ReplayedNetwork(network) if replayed else network
         self._cutoff_A, self._dtype = network.cutoff_A, network.dtype
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:

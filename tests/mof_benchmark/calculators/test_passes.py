@@ -14,12 +14,14 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from numpy.typing import NDArray
 
+from mof_benchmark.calculators import sevennet_passes
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.calculators.dispersion import CpuDispersion, GpuDispersion
 from mof_benchmark.calculators.loading import load_card, load_potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.calculators.passes import Passes
 from mof_benchmark.calculators.registry import card
+from mof_benchmark.calculators.replay import rounded_up
 from mof_benchmark.errors import OutOfMemoryError
 from mof_benchmark.structures import builtin
 
@@ -75,31 +77,26 @@ def test_passes_are_as_large_as_allowed(passes: Passes, monkeypatch: pytest.Monk
     assert sizes == [3, 3, 1]
 
 
-def test_edges_that_fill_up_a_capture_are_not_heard(plain_sevennet: Potential) -> None:
-    from mof_benchmark.calculators import sevennet_passes
-
-    network = plain_sevennet.make_calculator()._passes._network  # type: ignore[attr-defined]
+def test_edges_that_fill_up_a_replayed_pass_are_not_heard(plain_sevennet: Potential) -> None:
     passes = plain_sevennet.make_calculator()._passes  # type: ignore[attr-defined]
-    atoms = structures()[0]
+    network, atoms = passes._network, structures()[0].repeat((1, 1, 2))
     graph = passes._graph(atoms)
     vectors, edges = torch.as_tensor(graph["edge_vec"]), torch.as_tensor(graph["edge_index"])
+    vectors, edges = vectors[:-3], edges[:, :-3]
+    filled = sevennet_passes.filled_up(vectors, edges, network.cutoff_A)
     numbers = torch.as_tensor(atoms.numbers)
-    n_edges = len(vectors)
-    padded = sevennet_passes.rounded_up(n_edges + 1)
-    held_vectors, held_edges = vectors.new_empty(padded, 3), edges.new_empty(2, padded)
-    sevennet_passes._fill(held_vectors, held_edges, vectors, edges, network.cutoff_A)
+    assert len(filled[0]) == filled[1].shape[1] > len(vectors)
     energies, slope = network(vectors, edges, numbers)
-    padded_energies, padded_slope = network(held_vectors, held_edges, numbers)
-    torch.testing.assert_close(padded_energies, energies, rtol=0, atol=1e-12)
-    torch.testing.assert_close(padded_slope[:n_edges], slope, rtol=0, atol=1e-12)
+    filled_energies, filled_slope = network(*filled, numbers)
+    torch.testing.assert_close(filled_energies, energies, rtol=0, atol=1e-12)
+    torch.testing.assert_close(filled_slope[: len(vectors)], slope, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_edges", [1, 2, 15, 16, 17, 1000, 39_999])
 def test_rounding_up_adds_at_most_an_eighth(n_edges: int) -> None:
-    from mof_benchmark.calculators.sevennet_passes import rounded_up
-
-    assert n_edges <= rounded_up(n_edges) <= max(n_edges + 1, 1.125 * n_edges)
-    assert rounded_up(rounded_up(n_edges)) == rounded_up(n_edges)
+    rounded = rounded_up(n_edges)
+    assert n_edges <= rounded <= max(n_edges + 1, 1.125 * n_edges)
+    assert rounded_up(rounded) == rounded
 
 
 class TestOnAGpu:
