@@ -18,6 +18,8 @@ from deployments.stack.waiting import wait_until_accepting
 from mofsim_settings import Settings, load_settings
 
 SECONDS_PER_DAY = 86_400
+_RECORDED_AT_ONCE, _RECORDED_EVERY_SECONDS = 200, 1.0
+"""Stages and events are only looked at: written one by one they take a sixth of the server's time."""
 _TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
 
 
@@ -52,6 +54,10 @@ def server_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(settings.chores_scheduled).lower(),
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": str(_RECORDED_AT_ONCE),
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": str(_RECORDED_EVERY_SECONDS),
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": str(_RECORDED_AT_ONCE),
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": str(_RECORDED_EVERY_SECONDS),
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(
             settings.prefect.keep_runs_days * SECONDS_PER_DAY
