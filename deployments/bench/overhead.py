@@ -17,17 +17,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from ase import Atoms
 from mofsim_client import MOFSimClient
 from mofsim_client.requests import SinglePoint
 from rich.console import Console
 from rich.table import Table
 
+from deployments.hosts.plugin import choose_device
 from deployments.stack import lifecycle
 from mof_benchmark.calculators.loading import load_potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.structures import builtin
+from mofsim_settings import Settings
 
 STRUCTURE = "Mg-MOF-74"
 MODEL = "sevennet_prod"
@@ -60,7 +61,7 @@ def measure(home: Path, console: Console) -> list[Figure]:
             submitted = time.monotonic() - started_at
             first.wait()
             console.print("The model is warm.")
-            whole, bare = _in_turn(client, stack.settings.models_dir)
+            whole, bare = _in_turn(client, stack.settings)
             accepted = _seconds(
                 lambda: client.submit_batch([SinglePoint(STRUCTURE, MODEL) for _ in range(BATCH)])
             )
@@ -77,10 +78,10 @@ def measure(home: Path, console: Console) -> list[Figure]:
     ]
 
 
-def _in_turn(client: MOFSimClient, models_dir: Path) -> tuple[list[float], list[float]]:
-    """Seconds of tasks and of bare force calls, one of each at a time."""
-    torch.set_num_threads(1)
-    calculator = MeteredCalculator(load_potential(MODEL, models_dir=models_dir))
+def _in_turn(client: MOFSimClient, settings: Settings) -> tuple[list[float], list[float]]:
+    """Seconds of tasks and of bare force calls on the slot's device, one of each at a time."""
+    device = choose_device(settings)
+    calculator = MeteredCalculator(load_potential(MODEL, device=device, models_dir=settings.models_dir))
     atoms = builtin.build(STRUCTURE)
     _force_call(atoms, calculator)
     whole, bare = [], []

@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.mace_checkpoint import build_mace, read_mace_file
 from mof_benchmark.calculators.mace_plain import read_plain
-from mof_benchmark.calculators.passes import PassCalculator, Passes, Results, by_structure
+from mof_benchmark.calculators.passes import SHARED, PassCalculator, Passes, Results, by_structure
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -48,6 +48,7 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
         elements=frozenset(checkpoint.atomic_numbers),
         make_calculator=lambda: PassCalculator(passes),
         evaluate_many=None if device == "cpu" else passes.evaluate,
+        accelerator=None if device == "cpu" else SHARED,
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
 

@@ -23,7 +23,7 @@ from orb_models.forcefield.pretrained import (
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.footprint import footprint
-from mof_benchmark.calculators.passes import PassCalculator, Passes, Results, by_structure
+from mof_benchmark.calculators.passes import SHARED, PassCalculator, Passes, Results, by_structure
 from mof_benchmark.calculators.registry import MATERIALS_PROJECT_ELEMENTS, weights_path
 from mof_benchmark.calculators.safe_load import load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -72,6 +72,7 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
         elements=card.elements or MATERIALS_PROJECT_ELEMENTS,
         make_calculator=lambda: PassCalculator(passes),
         evaluate_many=None if device == "cpu" else passes.evaluate,
+        accelerator=None if device == "cpu" else SHARED,
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
 

@@ -16,6 +16,8 @@ from mof_benchmark.calculators.memory import require_memory
 
 Results = dict[str, Any]
 
+SHARED = "shared passes"
+"""What a result's provenance calls it."""
 MOST_EDGES = 100_000
 """Beyond this a larger pass is no faster for each structure (H100)."""
 SHARE_OF_MEMORY = 0.25

@@ -17,7 +17,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.footprint import SEVENNET_FRACTION, DeviceKind
 from mof_benchmark.calculators.memory import require_memory
-from mof_benchmark.calculators.passes import PassCalculator
+from mof_benchmark.calculators.passes import SHARED, PassCalculator
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import allow_e3nn_constants, load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -76,7 +76,7 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     return potential(
         make_calculator=lambda: PassCalculator(passes),
         evaluate_many=passes.evaluate if on_gpu else None,
-        accelerator="shared passes, CUDA graphs" if on_gpu else None,
+        accelerator=f"{SHARED}, CUDA graphs" if on_gpu else None,
     )
 
 
