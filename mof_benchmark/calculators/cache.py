@@ -79,11 +79,14 @@ class ModelCache:
             return self._potentials[key]
 
     def keep_only(self, name: str) -> list[str]:
-        """Drop every other model; says which, least recently used first."""
+        """Drop every other model, and what this one keeps to be faster; says which, oldest use first."""
         with self._lock:
             others = [other for other in self.names() if other != name]
             for other in others:
                 self.unload(other)
+            for potential in self._potentials.values():
+                potential.forget()
+            release_memory()
             return others
 
     def unload(self, name: str) -> bool:

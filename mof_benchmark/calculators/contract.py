@@ -50,7 +50,8 @@ class Potential:
 
     `make_calculator` returns a fresh bare ASE calculator (no D3) on the shared weights, which
     implements energy, forces and (for periodic cells) stress. `evaluate_many`, where computing several
-    structures together is faster, gives the same calculator's results for each, in order.
+    structures together is faster, gives the same calculator's results for each, in order. `forget` gives
+    back the memory of what is kept beside the weights to be faster.
     """
 
     card: ModelCard
@@ -60,5 +61,6 @@ class Potential:
     elements: frozenset[int]
     make_calculator: Callable[[], Calculator]
     evaluate_many: Callable[[Sequence[Atoms]], Iterator[dict[str, Any]]] | None = None
+    forget: Callable[[], None] = lambda: None
     accelerator: str | None = None
     package_versions: dict[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
-from mof_benchmark.calculators.footprint import SEVENNET_FRACTION, DeviceKind
+from mof_benchmark.calculators.footprint import SEVENNET_FRACTION
 from mof_benchmark.calculators.memory import require_memory
 from mof_benchmark.calculators.passes import SHARED, PassCalculator
 from mof_benchmark.calculators.registry import weights_path
@@ -59,7 +59,6 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
         elements=frozenset(model.type_map),
         package_versions={name: metadata.version(name) for name in _PACKAGES},
     )
-    kind: DeviceKind = "cpu" if device == "cpu" else "cuda"
     bytes_per_edge = _bytes_per_edge(checkpoint["config"], _DTYPES[dtype])
     if fused is not None:
         bytes_per_edge *= SEVENNET_FRACTION["cpu"]
@@ -67,15 +66,16 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
             make_calculator=lambda: FusedCalculator(fused, bytes_per_edge=bytes_per_edge),
             accelerator=ACCELERATOR,
         )
-    if kind == "cuda":
+    on_gpu = accelerate and device != "cpu"
+    if on_gpu:
         bytes_per_edge *= SEVENNET_FRACTION["cuda"]
-    on_gpu = accelerate and kind == "cuda"
     passes = SevenNetPasses(EdgeNetwork(model), device, replayed=on_gpu, bytes_per_edge=bytes_per_edge)
     if on_gpu:
         _warm_up(passes, min(model.type_map))
     return potential(
         make_calculator=lambda: PassCalculator(passes),
         evaluate_many=passes.evaluate if on_gpu else None,
+        forget=passes.forget,
         accelerator=f"{SHARED}, CUDA graphs" if on_gpu else None,
     )
 

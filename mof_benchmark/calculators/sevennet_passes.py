@@ -79,6 +79,10 @@ class ReplayedNetwork:
         energies, slope = self._replayed(*filled, numbers)
         return energies, slope[:n_edges]
 
+    def forget(self) -> None:
+        """Give the memory of what was recorded back."""
+        self._replayed.forget()
+
 
 def filled_up(
     vectors: torch.Tensor, edges: torch.Tensor, cutoff_A: float
@@ -105,6 +109,11 @@ class SevenNetPasses(Passes):
         super().__init__(device, bytes_per_edge=bytes_per_edge)
         self._network = ReplayedNetwork(network) if replayed else network
         self._cutoff_A, self._dtype = network.cutoff_A, network.dtype
+
+    def forget(self) -> None:
+        """Give the memory of what was recorded back."""
+        if isinstance(self._network, ReplayedNetwork):
+            self._network.forget()
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:
         graph: dict[str, Any] = unlabeled_atoms_to_graph(atoms, self._cutoff_A)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_room_is_made_by_dropping_every_other_model(tmp_path: Path) -> None:
     cache.load("sevennet_prod_nod3")
     assert cache.keep_only("sevennet_prod") == ["sevennet_prod_nod3"]
     assert cache.load("sevennet_prod") is kept
+
+
+def test_the_model_that_is_kept_forgets_what_it_has_recorded(tmp_path: Path) -> None:
+    cache = ModelCache(2, models_dir=tmp_path)
+    cache.load("sevennet_prod")
+    forgotten = []
+    ((key, potential),) = cache._potentials.items()
+    cache._potentials[key] = replace(potential, forget=lambda: forgotten.append(key.name))
+    cache.keep_only("sevennet_prod")
+    assert forgotten == ["sevennet_prod"]
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_cache_as_it_was(tmp_path: Path) -> None:

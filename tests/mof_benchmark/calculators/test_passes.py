@@ -21,7 +21,6 @@ from mof_benchmark.calculators.loading import load_card, load_potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.calculators.passes import Passes
 from mof_benchmark.calculators.registry import card
-from mof_benchmark.calculators.replay import rounded_up
 from mof_benchmark.errors import OutOfMemoryError
 from mof_benchmark.structures import builtin
 
@@ -90,13 +89,6 @@ def test_edges_that_fill_up_a_replayed_pass_are_not_heard(plain_sevennet: Potent
     filled_energies, filled_slope = network(*filled, numbers)
     torch.testing.assert_close(filled_energies, energies, rtol=0, atol=1e-12)
     torch.testing.assert_close(filled_slope[: len(vectors)], slope, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("n_edges", [1, 2, 15, 16, 17, 1000, 39_999])
-def test_rounding_up_adds_at_most_an_eighth(n_edges: int) -> None:
-    rounded = rounded_up(n_edges)
-    assert n_edges <= rounded <= max(n_edges + 1, 1.125 * n_edges)
-    assert rounded_up(rounded) == rounded
 
 
 class TestOnAGpu:
