@@ -115,7 +115,8 @@ class ComputeSettings(Section):
         None, ge=1, description="Number of slots on this machine; by default all from `first_slot` on."
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
-        "auto", description="`cpu` runs a slot without a GPU; `auto` takes CUDA where there is one."
+        "auto",
+        description="`cpu` runs a slot without a GPU; `auto` insists on one where its driver is loaded.",
     )
     simulated: bool = Field(
         False, description="Slots report a simulated GPU sensor that can be set and made to fail."

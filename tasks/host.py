@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal, cast
 from distributed import get_worker
 
 from mof_benchmark.calculators.cache import ModelCache, release_memory
+from mof_benchmark.calculators.context import failure_of
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.schemas import CalculationRequest
 from mofsim_logs import LogFiles
 from mofsim_settings import Settings
 from tasks.database import ReportDatabase
+from tasks.failures import HostLostError
 
 if TYPE_CHECKING:
     # A nanny, which only names the plugin, need not load Prefect.
@@ -47,6 +49,8 @@ class Host:
     """The attempt whose stage is here, waiting for the device or computing."""
     warm_models: tuple[str, ...] = ()
     """Names of the loaded models; unlike the cache itself it never waits for one that loads."""
+    broken: str | None = None
+    """Why nothing can be computed in this process any more; it ends as soon as that has been told."""
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self, name: str) -> Potential:
@@ -77,14 +81,26 @@ class Host:
         needed, free = request.memory_estimate_MB, self.free_memory_MB()
         return not request.empty_gpu and (needed is None or free is None or needed <= free)
 
+    def examine(self) -> None:
+        """After a failure of the device: see whether it still computes."""
+        self.broken = failure_of(self.device)
+
     @contextmanager
     def computing(self, request: CalculationRequest, wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the device for a stage; `wait` is called while it is busy and may raise."""
+        """Hold the device for a stage; `wait` is called while it is busy and may raise.
+
+        Raises
+        ------
+        HostLostError
+            When the device is lost to this process, which is about to be replaced.
+        """
         self.current = request
         try:
             while not self._busy.acquire(timeout=0.2):
                 wait()
             try:
+                if self.broken is not None:
+                    raise HostLostError(self.broken)
                 yield
             finally:
                 self._busy.release()

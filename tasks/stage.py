@@ -21,7 +21,7 @@ from mof_benchmark.calculators.metering import MeteredCalculator
 from mof_benchmark.errors import InvalidFileError, StoppedError
 from mof_benchmark.schemas import CalculationRequest
 from mofsim_settings import Settings
-from tasks.failures import named
+from tasks.failures import DeviceError, named
 from tasks.host import Host, this_host
 from tasks.reporting import AttemptReporter
 
@@ -133,6 +133,8 @@ def working(request: CalculationRequest, name: str) -> Iterator[Work]:
         except Exception as error:
             logging.getLogger(__name__).info("Stage %s of %s failed", name, request.task_id, exc_info=True)
             known = named(error)
+            if isinstance(known, DeviceError):
+                host.examine()
             level = "INFO" if isinstance(known, StoppedError) else "ERROR"
             monitor.log(level, f"Stage {name} ended: {known.detail}", stage=name, code=known.code)
             raise known from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import socket
 import threading
@@ -21,6 +22,8 @@ from tasks.failures import error_document
 from tasks.host import Host
 
 REPORT_SECONDS = 1.0
+MAKE_WAY_SECONDS = 0.1
+"""Between two looks at whether the device is lost, and for a stage's failure to reach its flow."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class Control:
 
     def start(self) -> None:
         self._pulse.begin(self._pulses)
-        for work in (self._beat, self._report, self._obey):
+        for work in (self._beat, self._report, self._obey, self._make_way):
             threading.Thread(target=work, name=f"host {work.__name__}", daemon=True).start()
         for model in self._host.settings.compute.preload_models:
             self._wanted.put({"command_id": None, "action": "load", "model": model})
@@ -103,12 +106,24 @@ class Control:
                         self._wanted.put(command)
             self._ended.wait(max(0.0, REPORT_SECONDS - (time.monotonic() - begun)))
 
+    def _make_way(self) -> None:
+        """End a process to which its device is lost, once its stage has told; its nanny starts another."""
+        while not self._ended.wait(MAKE_WAY_SECONDS):
+            if self._host.broken is not None and self._host.current is None:
+                _log.error(
+                    "GPU %d is lost to this process, which ends: %s", self._host.gpu_id, self._host.broken
+                )
+                self._ended.wait(MAKE_WAY_SECONDS)
+                os._exit(1)
+
     def _document(self) -> dict[str, Any]:
         current = self._host.current
         connected = self._connected() and not self._ended.is_set()
         reading = self._sensor.read()
         if reading.ok and not connected:
             reading = replace(reading, ok=False, error="The Dask scheduler does not know the host.")
+        if reading.ok and self._host.broken is not None:
+            reading = replace(reading, ok=False, error=self._host.broken)
         return {
             **asdict(reading),
             "host": socket.gethostname(),

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prefect.context import SyncClientContext
 
 
+DRIVER = Path("/proc/driver/nvidia/version")
 PR_SET_PDEATHSIG = 1
 """Of `prctl(2)`, which Python does not know."""
 
@@ -109,13 +111,14 @@ def open_prefect_client() -> SyncClientContext:
     return context
 
 
-def choose_device(settings: Settings) -> Device:
+def choose_device(settings: Settings, *, driver: Path = DRIVER) -> Device:
     """Import torch, bound to its threads, and say what it will compute on.
 
     Raises
     ------
     RuntimeError
-        When the settings insist on CUDA and there is none.
+        When the settings insist on CUDA and there is none, or leave the choice and there should be
+        one: a slot whose GPU is gone must not go on as a slow one.
     """
     # Here rather than with the first stage: it takes seconds.
     import torch
@@ -127,4 +130,6 @@ def choose_device(settings: Settings) -> Device:
         return "cuda"
     if settings.compute.device == "cuda":
         raise RuntimeError("The settings ask for CUDA, but torch finds no GPU.")
+    if torch.version.cuda is not None and driver.exists() and not settings.compute.simulated:
+        raise RuntimeError("The driver of an NVIDIA GPU is loaded, but torch finds none for this slot.")
     return "cpu"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+from typing import Any
 
+import distributed
 import psutil
 from ase.build import bulk
 
@@ -26,6 +28,18 @@ def test_a_killed_host_fails_its_run_at_once_and_transiently(execution: Executio
     assert execution.end_of(request, 20)["state"]["type"] == "FAILED"
     error = execution.error(request)
     assert (error["code"], error["transient"], error["interrupted"]) == (50009, True, False)
+    assert_the_slot_works(execution)
+
+
+def test_a_host_whose_device_is_lost_to_it_makes_way_for_another(execution: Execution) -> None:
+    def lose_the_device(dask_worker: Any) -> None:
+        dask_worker.plugins["mofsim-host"].host.broken = "CUDA error: an illegal memory access"
+
+    pid = execution.slot()["pid"]
+    with distributed.Client(execution.settings.dask.scheduler_address) as client:
+        client.run(lose_the_device, on_error="ignore")
+    wait_until(lambda: not psutil.pid_exists(pid), 30, "the host's end")
+    wait_until(lambda: execution.host_is_up(other_than=pid), START_SECONDS, "the host's return")
     assert_the_slot_works(execution)
 
 

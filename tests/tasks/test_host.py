@@ -1,0 +1,66 @@
+"""What a slot's process does when its device is lost to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+import torch
+
+from mof_benchmark.calculators.context import failure_of
+from tasks.failures import HostLostError
+from tasks.host import Host
+
+
+def host(device: str) -> Host:
+    """A host for what needs no database, no models and no Prefect."""
+    absent: Any = None
+    return Host(
+        gpu_id=0,
+        settings=absent,
+        database=absent,
+        models=absent,
+        device=device,
+        prefect=absent,
+        log_files=absent,
+    )
+
+
+def test_a_stage_that_finds_its_device_lost_is_told_that_the_host_is() -> None:
+    broken, request = host("cuda"), object()
+    broken.broken = "CUDA error: unspecified launch failure"
+    with (
+        pytest.raises(HostLostError, match="unspecified launch failure") as caught,
+        broken.computing(request, lambda: None),
+    ):
+        pytest.fail("the stage ran")
+    assert caught.value.transient
+    assert broken.current is None
+
+
+def test_a_cpu_is_never_lost() -> None:
+    slot = host("cpu")
+    slot.examine()
+    assert slot.broken is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_lost_context_is_known_from_a_failure_that_passes() -> None:
+    assert failure_of("cuda") is None
+    # In a process of its own, which it spoils.
+    program = """
+        import torch
+        from mof_benchmark.calculators.context import failure_of
+        try:
+            torch.zeros(2, device="cuda")[torch.tensor([5], device="cuda")].cpu()
+        except RuntimeError:
+            pass
+        print(failure_of("cuda"))
+    """
+    run = [sys.executable, "-c", textwrap.dedent(program)]
+    found = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "CUDA error" in found
