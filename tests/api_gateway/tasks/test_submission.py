@@ -271,6 +271,6 @@ def test_the_memory_a_task_will_need_is_stored_and_shown(client: httpx.Client, s
         "inline": lambda: inline(content),
     }[source]()
     shown = data_of(client.get(f"/tasks/{submit(client, structure=structure)}"))
-    edges = 1674 if source == "builtin" else 2
+    edges, atoms = (1674, 54) if source == "builtin" else (2, 2)
     assert shown["n_edges"] == edges
-    assert shown["memory_estimate_MB"] == pytest.approx(500 + 0.15 * edges, abs=0.1)
+    assert shown["memory_estimate_MB"] == pytest.approx(500 + 0.1125 * edges + 64e-6 * atoms**2, abs=0.1)
