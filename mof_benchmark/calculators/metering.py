@@ -33,6 +33,7 @@ MAX_ENERGY_EV_PER_ATOM = 1e3
 MAX_FORCE_EV_A = 1e5
 """No optimizer or integrator recovers from a force like this."""
 _SUMMED = {"energy", "forces", "stress"}
+_OUT_OF_MEMORY = r"CUDA out of memory|can't allocate memory"
 
 
 class MeteredCalculator(Calculator):
@@ -200,13 +201,19 @@ def _named_failures(n_atoms: int) -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemoryError(f"{n_atoms} atoms do not fit the memory.") from error
     except Exception as error:
-        # TorchScript puts the device's own error into the text of another.
-        short = re.search(r"(CUDA out of memory|can't allocate memory).*", str(error))
-        if short is not None or type(error).__name__ == "OutOfMemoryError":
+        reason = _reason(error)
+        if type(error).__name__ == "OutOfMemoryError" or re.search(_OUT_OF_MEMORY, reason):
             _empty_cuda_cache()
-            reason = short[0] if short is not None else str(error).splitlines()[0]
+            reason = reason.splitlines()[0]
             raise OutOfMemoryError(f"{n_atoms} atoms do not fit the device's memory: {reason}") from error
-        raise CalculationFailedError(f"The model failed on {n_atoms} atoms: {error}") from error
+        raise CalculationFailedError(f"The model failed on {n_atoms} atoms: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; of one that TorchScript has wrapped into pages of its own, the inner one."""
+    text = str(error)
+    inner = re.search(r"^\w*Error: (.*)", text, re.MULTILINE) if "TorchScript" in text else None
+    return text if inner is None else inner[1]
 
 
 def _cuda(device: str) -> Any:

@@ -132,6 +132,17 @@ def test_a_device_out_of_memory_inside_torchscript_is_called_that(
     assert "TorchScript" not in str(caught.value)
 
 
+def test_of_a_failure_inside_torchscript_only_its_own_words_are_told(
+    sevennet: Potential, magnesia: Atoms
+) -> None:
+    trace = "The following operation failed in the TorchScript interpreter.\n  File b.py, line 3\n"
+    device = "CUDA error: an illegal memory access was encountered"
+    magnesia.calc = on(sevennet, 1.0, RuntimeError(f"{trace}RuntimeError: {device}\nCompile with …\n"))
+    with pytest.raises(CalculationFailedError) as caught:
+        magnesia.get_forces()
+    assert caught.value.detail == f"The model failed on 2 atoms: {device}"
+
+
 def test_several_structures_give_what_each_gives_alone(
     calculator: MeteredCalculator, magnesia: Atoms
 ) -> None:
