@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import torch
 
 from mof_benchmark.calculators.context import failure_of
 from tasks.failures import HostLostError
-from tasks.host import Host
+from tasks.host import COMPUTING_NICENESS, Host
 
 
 def host(device: str) -> Host:
@@ -39,6 +42,23 @@ def test_a_stage_that_finds_its_device_lost_is_told_that_the_host_is() -> None:
         pytest.fail("the stage ran")
     assert caught.value.transient
     assert broken.current is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs threads with a priority of their own")
+def test_only_the_thread_that_computes_steps_back() -> None:
+    slot, request = host("cpu"), object()
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def compute() -> int:
+        with slot.computing(request, lambda: None):
+            return niceness()
+
+    before = niceness()
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(compute).result() == COMPUTING_NICENESS
+    assert niceness() == before
 
 
 def test_a_cpu_is_never_lost() -> None:
