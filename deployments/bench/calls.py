@@ -1,4 +1,4 @@
-"""What one force call costs by size, the packages' own road and ours in turn: `./mofsim bench calls`.
+"""What one force call costs by size, the packages' own road and ours: `./mofsim bench calls`.
 
 The plain road is sevenn's calculator and torch-dftd; ours, on a GPU, also evaluates many structures
 in shared passes. Wall time on an otherwise idle machine, median of some calls; prints a table and

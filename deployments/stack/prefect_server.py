@@ -19,7 +19,7 @@ from mofsim_settings import Settings, load_settings
 
 SECONDS_PER_DAY = 86_400
 _RECORDED_AT_ONCE, _RECORDED_EVERY_SECONDS = 200, 1.0
-"""Stages and events are only looked at: written one by one they take a sixth of the server's time."""
+"""Stages and events are only looked at: written one by one they take an eighth of the server's time."""
 _TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
 
 

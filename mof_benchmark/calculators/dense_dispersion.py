@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from ase import Atoms, units
 from ase.geometry import complete_cell
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from mof_benchmark.calculators.replay import Replayed, Tensors, rounded_up
@@ -32,7 +33,6 @@ _DISTANCES_AT_ONCE = 1 << 22
 _NO_REFERENCE = 1e6
 _OUT_OF_REACH = 1e6
 _ITSELF = 1e-12
-_VOIGT = [0, 4, 8, 5, 2, 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class DenseDispersion:
             "forces": forces * (units.Hartree / units.Bohr),
         }
         if atoms.cell.rank == 3:
-            results["stress"] = virial.ravel()[_VOIGT] * (units.Hartree / atoms.cell.volume)
+            results["stress"] = full_3x3_to_voigt_6_stress(virial) * (units.Hartree / atoms.cell.volume)
         return results
 
     def _tensor(self, values: NDArray[Any]) -> torch.Tensor:

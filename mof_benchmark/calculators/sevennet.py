@@ -30,7 +30,7 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
 from sevenn.util import model_from_checkpoint  # noqa: E402
 
 from mof_benchmark.calculators.fused import ACCELERATOR, UnsupportedModelError, fuse  # noqa: E402
-from mof_benchmark.calculators.sevennet_passes import EdgeNetwork, SevenNetPasses  # noqa: E402
+from mof_benchmark.calculators.sevennet_passes import EdgeNetwork, ReplayedNetwork, SevenNetPasses  # noqa: E402
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _VOIGT_FROM_SEVENNET = [0, 1, 2, 4, 5, 3]
@@ -49,7 +49,7 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     checkpoint = load_weights(path)
     accelerate = card.settings.get("accelerate", True)
     fused = _fused_model(checkpoint, path.name, _DTYPES[dtype]) if accelerate and device == "cpu" else None
-    model = fused or _plain_model(checkpoint, path.name, _DTYPES[dtype], device)
+    model = fused if fused is not None else _plain_model(checkpoint, path.name, _DTYPES[dtype], device)
     potential = partial(
         Potential,
         card=card,
@@ -66,17 +66,19 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
             make_calculator=lambda: FusedCalculator(fused, bytes_per_edge=bytes_per_edge),
             accelerator=ACCELERATOR,
         )
-    on_gpu = accelerate and device != "cpu"
-    if on_gpu:
-        bytes_per_edge *= SEVENNET_FRACTION["cuda"]
-    passes = SevenNetPasses(EdgeNetwork(model), device, replayed=on_gpu, bytes_per_edge=bytes_per_edge)
-    if on_gpu:
-        _warm_up(passes, min(model.type_map))
+    network = EdgeNetwork(model)
+    if device == "cpu" or not accelerate:
+        plain = SevenNetPasses(network, device, bytes_per_edge=bytes_per_edge)
+        return potential(make_calculator=lambda: PassCalculator(plain))
+    replayed = ReplayedNetwork(network)
+    bytes_per_edge *= SEVENNET_FRACTION["cuda"]
+    passes = SevenNetPasses(replayed, device, bytes_per_edge=bytes_per_edge)
+    _warm_up(passes, min(model.type_map))
     return potential(
         make_calculator=lambda: PassCalculator(passes),
-        evaluate_many=passes.evaluate if on_gpu else None,
-        forget=passes.forget,
-        accelerator=f"{SHARED}, CUDA graphs" if on_gpu else None,
+        evaluate_many=passes.evaluate,
+        forget=replayed.forget,
+        accelerator=f"{SHARED}, CUDA graphs",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from mof_benchmark.calculators.passes import Passes, Results, by_structure
 from mof_benchmark.calculators.replay import Replayed, Tensors, rounded_up
@@ -25,7 +26,6 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
 MOST_EDGES_REPLAYED = 40_000
 """Beyond this computing takes longer than launching."""
 _REDUCTIONS = ("reduce_total_enegy", "force_output")
-_VOIGT = [0, 4, 8, 5, 2, 1]
 
 
 class EdgeNetwork:
@@ -67,6 +67,7 @@ class ReplayedNetwork:
     """
 
     def __init__(self, network: EdgeNetwork) -> None:
+        self.cutoff_A, self.dtype = network.cutoff_A, network.dtype
         self._network = network
         self._replayed = Replayed(network)
 
@@ -75,7 +76,7 @@ class ReplayedNetwork:
         n_edges = len(vectors)
         if not 0 < n_edges <= MOST_EDGES_REPLAYED:
             return self._network(vectors, edges, numbers)
-        filled = filled_up(vectors, edges, self._network.cutoff_A)
+        filled = filled_up(vectors, edges, self.cutoff_A)
         energies, slope = self._replayed(*filled, numbers)
         return energies, slope[:n_edges]
 
@@ -98,22 +99,12 @@ class SevenNetPasses(Passes):
 
     The float32 total of the package's own calculator is quantised to 2.4e-4 eV at a few thousand
     eV; the sum of the atoms' energies in double is not.
-
-    Parameters
-    ----------
-    replayed
-        Replay passes of a recurring size (on a GPU).
     """
 
-    def __init__(self, network: EdgeNetwork, device: str, *, replayed: bool, bytes_per_edge: float) -> None:
+    def __init__(self, network: EdgeNetwork | ReplayedNetwork, device: str, *, bytes_per_edge: float) -> None:
         super().__init__(device, bytes_per_edge=bytes_per_edge)
-        self._network = ReplayedNetwork(network) if replayed else network
+        self._network = network
         self._cutoff_A, self._dtype = network.cutoff_A, network.dtype
-
-    def forget(self) -> None:
-        """Give the memory of what was recorded back."""
-        if isinstance(self._network, ReplayedNetwork):
-            self._network.forget()
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:
         graph: dict[str, Any] = unlabeled_atoms_to_graph(atoms, self._cutoff_A)
@@ -156,6 +147,5 @@ def _results(atoms: Atoms, energies: Any, forces: Any, virial: Any) -> Results:
     energy = float(energies.sum())
     results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": forces}
     if atoms.cell.rank == 3:
-        square = virial.reshape(3, 3)
-        results["stress"] = ((square + square.T) / 2).ravel()[_VOIGT] / atoms.cell.volume
+        results["stress"] = full_3x3_to_voigt_6_stress(virial.reshape(3, 3)) / atoms.cell.volume
     return results

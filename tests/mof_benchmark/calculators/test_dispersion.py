@@ -99,8 +99,6 @@ DENSE = {
 def test_the_dense_correction_equals_simple_dftd3(
     name: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if at_once < 1 << 22 and name == "HKUST-1":
-        pytest.skip("the same blocks as the smaller ones, in minutes")
     monkeypatch.setattr(dense_dispersion, "_DISTANCES_AT_ONCE", at_once)
     atoms = DENSE[name]()
     atoms.rattle(0.05, seed=4)
