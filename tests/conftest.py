@@ -37,5 +37,17 @@ class ByServer(LoadScopeScheduling):
         return next((server for folder, server in SERVERS.items() if file.startswith(folder)), file)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu") is not None]
+    if not on_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
     return ByServer(config, log)

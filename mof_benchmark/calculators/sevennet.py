@@ -7,17 +7,15 @@ import warnings
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 
 from mof_benchmark.calculators.contract import ModelCard, Potential
 from mof_benchmark.calculators.footprint import SEVENNET_FRACTION
-from mof_benchmark.calculators.memory import require_memory
-from mof_benchmark.calculators.passes import SHARED, PassCalculator
+from mof_benchmark.calculators.passes import SHARED, PassCalculator, Passes, Results
 from mof_benchmark.calculators.registry import weights_path
 from mof_benchmark.calculators.safe_load import allow_e3nn_constants, load_weights, sha256_of_file
 from mof_benchmark.errors import ModelLoadError
@@ -62,10 +60,8 @@ def load(card: ModelCard, *, device: str, dtype: str, models_dir: Path) -> Poten
     bytes_per_edge = _bytes_per_edge(checkpoint["config"], _DTYPES[dtype])
     if fused is not None:
         bytes_per_edge *= SEVENNET_FRACTION["cpu"]
-        return potential(
-            make_calculator=lambda: FusedCalculator(fused, bytes_per_edge=bytes_per_edge),
-            accelerator=ACCELERATOR,
-        )
+        one_by_one = FusedPasses(fused, bytes_per_edge=bytes_per_edge)
+        return potential(make_calculator=lambda: PassCalculator(one_by_one), accelerator=ACCELERATOR)
     network = EdgeNetwork(model)
     if device == "cpu" or not accelerate:
         plain = SevenNetPasses(network, device, bytes_per_edge=bytes_per_edge)
@@ -150,46 +146,37 @@ def _bytes_per_edge(config: dict[str, Any], dtype: torch.dtype) -> float:
     return 6.5 * float(numbers * dtype.itemsize)
 
 
-class FusedCalculator(Calculator):
-    """SevenNet with the fused convolution, on a CPU: energy, forces and stress in one pass."""
-
-    implemented_properties: ClassVar[list[str]] = PassCalculator.implemented_properties
+class FusedPasses(Passes):
+    """SevenNet with the fused convolution, on a CPU, where one structure after the other is fastest."""
 
     def __init__(self, model: Any, *, bytes_per_edge: float) -> None:
-        super().__init__()
+        super().__init__("cpu", bytes_per_edge=bytes_per_edge)
         self._model = model
         self._cutoff_A = float(model.cutoff)
-        self._bytes_per_edge = bytes_per_edge
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        super().calculate(atoms, properties, system_changes)
-        output = self._model(self._graph(self.atoms))
-        energies = output[KEY.ATOMIC_ENERGY].numpy().reshape(-1)
-        energy = float(energies.sum())
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "energies": energies,
-            "forces": output[KEY.PRED_FORCE].numpy(),
-        }
-        if self.atoms.cell.rank == 3:
-            stress = -output[KEY.PRED_STRESS].numpy().reshape(6)
-            self.results["stress"] = stress[_VOIGT_FROM_SEVENNET]
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:
         arrays = unlabeled_atoms_to_graph(atoms, self._cutoff_A)
-        edges = arrays[KEY.EDGE_IDX]
-        require_memory(len(atoms), edges.shape[1], bytes_per_edge=self._bytes_per_edge)
         # The fused kernels take distances from the exact vectors.
-        reals = {KEY.EDGE_VEC: arrays[KEY.EDGE_VEC], KEY.CELL_VOLUME: arrays[KEY.CELL_VOLUME]}
-        integers = {KEY.EDGE_IDX: edges, KEY.ATOMIC_NUMBERS: arrays[KEY.ATOMIC_NUMBERS]}
+        reals, integers = (KEY.EDGE_VEC, KEY.CELL_VOLUME), (KEY.EDGE_IDX, KEY.ATOMIC_NUMBERS)
         return {
-            key: torch.as_tensor(np.asarray(value), dtype=dtype)
-            for table, dtype in ((reals, torch.float64), (integers, torch.int64))
-            for key, value in table.items()
+            key: torch.as_tensor(np.asarray(arrays[key]), dtype=dtype)
+            for keys, dtype in ((reals, torch.float64), (integers, torch.int64))
+            for key in keys
         }
+
+    def _count_edges(self, graph: dict[str, Any]) -> int:
+        return int(graph[KEY.EDGE_IDX].shape[1])
+
+    def _pass(self, structures: list[tuple[Atoms, dict[str, Any]]]) -> list[Results]:
+        return [self._one(atoms, graph) for atoms, graph in structures]
+
+    def _one(self, atoms: Atoms, graph: dict[str, Any]) -> Results:
+        output = self._model(graph)
+        energies = output[KEY.ATOMIC_ENERGY].numpy().reshape(-1)
+        energy = float(energies.sum())
+        forces = output[KEY.PRED_FORCE].numpy()
+        results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": forces}
+        if atoms.cell.rank == 3:
+            stress = -output[KEY.PRED_STRESS].numpy().reshape(6)
+            results["stress"] = stress[_VOIGT_FROM_SEVENNET]
+        return results

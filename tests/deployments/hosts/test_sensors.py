@@ -64,7 +64,6 @@ def test_a_gpu_that_is_not_there_is_reported_as_such() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_real_gpu_tells_its_memory_and_what_this_process_holds_of_it() -> None:
     sensor = NvmlSensor("0")
     before = sensor.read()

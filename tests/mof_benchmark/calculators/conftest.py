@@ -17,8 +17,6 @@ from mof_benchmark.calculators.safe_load import allow_e3nn_constants
 
 LoadCard = Callable[..., Potential]
 
-gpu = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"))
-
 
 def card_of(framework: Framework, file: str, **settings: Any) -> ModelCard:
     return ModelCard(

@@ -14,15 +14,13 @@ from scipy.spatial.transform import Rotation
 from mof_benchmark.calculators.contract import Potential
 from mof_benchmark.calculators.metering import MeteredCalculator
 
-from .conftest import gpu
-
 Evaluate = Callable[[Atoms], dict[str, np.ndarray]]
 
 
 FAMILIES = ["sevennet", "mace", "orb"]
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=gpu)])
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

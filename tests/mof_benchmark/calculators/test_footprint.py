@@ -30,7 +30,7 @@ def test_every_model_of_the_registry_has_a_footprint() -> None:
 def test_edges_are_those_that_the_model_itself_makes(tmp_path: Path) -> None:
     atoms = builtin.build("Mg-MOF-74")
     potential = load_potential("sevennet_prod", models_dir=tmp_path)
-    graph = potential.make_calculator()._graph(atoms)  # type: ignore[attr-defined]
+    graph = potential.make_calculator()._passes._graph(atoms)  # type: ignore[attr-defined]
     found = footprint(card("sevennet_prod"), "cpu").edges(count_neighbours(atoms), len(atoms))
     assert found == graph["edge_index"].shape[1]
 

@@ -173,8 +173,10 @@ def test_any_other_failure_of_a_model_is_a_failed_calculation(sevennet: Potentia
         magnesia.get_forces()
 
 
-def test_a_structure_larger_than_the_memory_is_refused_before_it_is_tried(sevennet: Potential) -> None:
+def test_a_structure_larger_than_the_memory_is_refused_before_it_is_tried(
+    sevennet: Potential, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calculator = sevennet.make_calculator()
-    calculator._bytes_per_edge = 1e12
+    monkeypatch.setattr(calculator._passes, "_bytes_per_edge", 1e12)
     with pytest.raises(OutOfMemoryError, match="GB"):
         calculator.calculate(bulk("MgO", "rocksalt", a=4.2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +23,6 @@ from mof_benchmark.calculators.passes import Passes
 from mof_benchmark.calculators.registry import card
 from mof_benchmark.errors import OutOfMemoryError
 from mof_benchmark.structures import builtin
-
-from .conftest import gpu
 
 ABSENT = Path("absent")
 
@@ -94,7 +92,7 @@ def test_edges_that_fill_up_a_replayed_pass_are_not_heard(plain_sevennet: Potent
 class TestOnAGpu:
     """Run on a machine with one: `./mofsim test -m gpu`."""
 
-    pytestmark: ClassVar = list(gpu)
+    pytestmark = pytest.mark.gpu
 
     @pytest.fixture(scope="class")
     def single(self) -> Potential:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
 
 import pytest
 import torch
 
 from mof_benchmark.calculators.replay import RECORDED_FROM, Replayed, rounded_up
-
-from .conftest import gpu
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine where nothing can be recorded")
@@ -39,7 +36,7 @@ def test_rounding_up_adds_at_most_an_eighth(number: int) -> None:
 
 
 class TestOnAGpu:
-    pytestmark: ClassVar = list(gpu)
+    pytestmark = pytest.mark.gpu
 
     def test_each_size_is_run_then_recorded_and_replays_give_the_same(self) -> None:
         runs = 0

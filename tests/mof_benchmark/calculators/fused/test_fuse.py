@@ -51,7 +51,7 @@ def fused() -> Potential:
 @pytest.fixture
 def network() -> FusedNetwork:
     """In double, where sums in another order differ in the last of sixteen digits."""
-    return potential("sevennet_prod", "float64", True).make_calculator()._model.fused.network
+    return potential("sevennet_prod", "float64", True).make_calculator()._passes._model.fused.network
 
 
 def crystal() -> Atoms:
