@@ -122,10 +122,16 @@ def test_a_flow_run_is_found_in_prefects_own_tables(
     request = execution.submit(builtin.build("Mg-MOF-74"))
     run_id = str(execution.end_of(request)["id"])
     with psycopg.connect(postgres_server.url(PREFECT_DATABASE), autocommit=True) as prefects:
-        # Prefect writes its events a little later.
+        # Prefect writes its events and the states of stages a little later, each in its own time.
         event = "SELECT 1 FROM events WHERE event = 'prefect.flow-run.Completed' AND resource_id = %s"
+        stage = "SELECT 1 FROM task_run_state WHERE type = 'COMPLETED' AND state_details->>'flow_run_id' = %s"
         wait_until(
-            lambda: prefects.execute(event, [f"prefect.flow-run.{run_id}"]).fetchone(), 60, "the event"
+            lambda: (
+                prefects.execute(event, [f"prefect.flow-run.{run_id}"]).fetchone()
+                and prefects.execute(stage, [run_id]).fetchone()
+            ),
+            60,
+            "the event and the stage's last state",
         )
         index_bytes = {table: index_bytes_a_row(prefects, table) for table in PREFECTS}
         left = rows_left(prefects, PREFECTS, index_bytes, run=run_id)
