@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, Literal, cast
+from uuid import UUID
 
 from psycopg import Connection, OperationalError
+from psycopg.errors import UndefinedFunction
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -13,8 +15,8 @@ from mof_benchmark.schemas import CalculationRequest
 Answer = Literal["go", "stop", "fenced"]
 """`stop`: cancelled or timed out; `fenced`: another attempt has taken over, nothing was written."""
 
-Unavailable = (OperationalError, PoolTimeout)
-"""What every call raises while the database is away."""
+Unavailable = (OperationalError, PoolTimeout, UndefinedFunction)
+"""What every call raises while the database is away, or waits for its gateway to upgrade it."""
 CONNECT: dict[str, Any] = {
     "connect_timeout": 2,
     # A machine that was cut off must find its old connections dead, not wait for them.
@@ -54,6 +56,18 @@ class ReportDatabase:
 
     def close(self) -> None:
         self._pool.close(timeout=1.0)
+
+    def claim(self, request: CalculationRequest, worker: str) -> Answer:
+        """Take an attempt for a pool worker; `fenced` where another one has it, too."""
+        return self._answer("SELECT attempt_claim(%s, %s, %s)", request.task_id, request.attempt, worker)
+
+    def claimants(self, flow_run_ids: list[UUID]) -> dict[UUID, str]:
+        """The pool workers that have claimed the attempts of flow runs; those without one are left out."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT flow_run_id, worker FROM attempt_workers(%s)", [flow_run_ids]
+            ).fetchall()
+        return {flow_run_id: str(worker) for flow_run_id, worker in rows}
 
     def heartbeat(self, request: CalculationRequest, source: Literal["flow", "host"]) -> Answer:
         """Say that an attempt lives."""

@@ -19,7 +19,7 @@ from sqlalchemy import TextClause, func, select, text, update
 from api_gateway.database import Database
 from api_gateway.database.models import AttemptOutcome, StopReason, Task, TaskAttempt
 from api_gateway.errors import OrchestratorUnavailableError
-from api_gateway.orchestrator import AttemptKey, Orchestrator, OrchestratorRefusedError, RunState
+from api_gateway.orchestrator import AttemptKey, Orchestrator, OrchestratorRefusedError
 from api_gateway.scheduling import memory, queries, transitions
 from api_gateway.scheduling.follower import Follower
 from api_gateway.scheduling.service import request_stop
@@ -49,7 +49,6 @@ class Reconciler:
         self._steady_since = time.monotonic()
         self._last_round = time.monotonic()
         self._last_poll = 0.0
-        self._suspects: set[AttemptKey] = set()
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -156,23 +155,12 @@ class Reconciler:
                     )
 
     async def poll_states(self) -> None:
-        """Apply states whose events were missed; give up runs that are stuck or unknown to Prefect."""
+        """Apply states whose events were missed; give up runs that Prefect does not know."""
         asked = await self._rows(queries.BOUND_RUNS, lost_after=self._scheduling.lost_after_seconds)
-        states = {news.key: news for news in await self._follower.catch_up()}
-        suspects: set[AttemptKey] = set()
+        known = {news.key for news in await self._follower.catch_up()}
         for row in asked:
-            key = _key(row)
-            news = states.get(key)
-            if not row["old"] or (news is not None and news.state is not RunState.PENDING):
-                continue
-            if key not in self._suspects:
-                # A worker may just have taken a run that had long waited behind another.
-                suspects.add(key)
-            elif news is None:
-                await self._lose(key, "Prefect does not know its run")
-            else:
-                await self._lose(key, "its run was never started by the worker that took it")
-        self._suspects = suspects
+            if row["old"] and _key(row) not in known:
+                await self._lose(_key(row), "Prefect does not know its run")
 
     async def measure(self) -> None:
         """Keep durations and memory of like tasks up to date."""

@@ -22,12 +22,13 @@ async def _close_leftovers() -> None:
     # Prefect reads its settings from the environment when it is imported.
     from prefect.client.orchestration import get_client
 
-    from deployments.worker.leftovers import close_leftovers, no_longer_lives
+    from deployments.worker.leftovers import OPEN_STATES, close_runs, no_longer_lives, runs_in
     from deployments.worker.outage import through_outages
 
     async def close() -> None:
         async with get_client() as client:
-            await close_leftovers(client, [MAINTENANCE_POOL], no_longer_lives)
+            runs = await runs_in(client, [MAINTENANCE_POOL], OPEN_STATES)
+            await close_runs(client, [run for run in runs if no_longer_lives(run)])
 
     await through_outages("the worker of the chores", close)
 

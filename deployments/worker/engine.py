@@ -28,7 +28,7 @@ class ResidentFlowEngine(AsyncFlowRunEngine[..., Any]):
     """Differs from Prefect's in six things.
 
     * A run's states are proposed until the server has taken them.
-    * The flow begins while the server still notes that it runs: claimed by its worker, the run is
+    * The flow begins while the server still notes that it runs: claimed in our database, the run is
       nobody else's. The run's end is proposed only after that answer, which may also be a refusal.
     * What the worker knows of the run is neither read again nor rewritten (Prefect's engine stores a
       policy of retries and reads the run once more: two calls of seven).

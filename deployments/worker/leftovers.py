@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import psutil
 from prefect.client.orchestration import PrefectClient
@@ -20,6 +20,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed
+
+OPEN_STATES = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+"""States of a run that some process holds."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,22 +37,10 @@ async def runs_in(client: PrefectClient, pools: Sequence[str], states: Sequence[
     )
 
 
-async def close_leftovers(
-    client: PrefectClient, pools: Sequence[str], is_left: Callable[[FlowRun], bool]
-) -> list[FlowRun]:
-    """End the runs that a dead process held; answers them.
-
-    Parameters
-    ----------
-    is_left
-        Whether the process whose name is on an open run (`host:pid…`) is dead.
-    """
-    open_states = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-    closed = []
-    for run in await runs_in(client, pools, open_states):
-        if not is_left(run):
-            continue
-        message = "The worker that ran it died."
+async def close_runs(client: PrefectClient, runs: Iterable[FlowRun]) -> None:
+    """End runs that a dead process held."""
+    message = "The worker that ran it died."
+    for run in runs:
         state: State[None] = (
             Cancelled(message=message)
             if run.state is not None and run.state.is_cancelling()
@@ -57,20 +48,19 @@ async def close_leftovers(
         )
         await client.set_flow_run_state(run.id, state, force=True)
         _log.warning("Run %s of a dead worker is closed as %s", run.name, state.name)
-        closed.append(run)
-    return closed
 
 
-def left_on_this_machine(present: str) -> Callable[[FlowRun], bool]:
-    """Whether a run was held by an earlier pool worker of this machine than `present`."""
+def was_left(run: FlowRun, claimant: str | None) -> bool:
+    """Whether a run of this machine's pools is one that an earlier pool worker of this machine held.
 
-    def is_left(run: FlowRun) -> bool:
-        # A run without a name on it died between being claimed and being named, by the one worker
-        # that serves its pool.
-        name = run.infrastructure_pid
-        return name is None or (name != present and _host_and_pid(name)[0] == socket.gethostname())
-
-    return is_left
+    Parameters
+    ----------
+    claimant
+        The pool worker that claimed its attempt (`host:pid:boot`), if any did.
+    """
+    if claimant is None:
+        return run.state is None or not run.state.is_scheduled()
+    return _host_and_pid(claimant)[0] == socket.gethostname()
 
 
 def no_longer_lives(run: FlowRun) -> bool:

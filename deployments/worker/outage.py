@@ -1,4 +1,4 @@
-"""Prefect's server may be away for minutes: what to wait for, and what not."""
+"""Prefect's server or the database may be away for minutes: what to wait for, and what not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TypeVar
 import httpx
 from prefect.exceptions import PrefectHTTPStatusError
 
+from tasks.database import Unavailable
+
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
@@ -18,14 +20,14 @@ _log = logging.getLogger(__name__)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a failed call says that the server is away, rather than that the call is wrong."""
+    """Whether a failed call says that who should answer is away, rather than that the call is wrong."""
     if isinstance(error, (httpx.HTTPStatusError, PrefectHTTPStatusError)):
         return error.response.status_code >= 500 or error.response.status_code in (408, 429)
-    return isinstance(error, (httpx.TransportError, OSError))
+    return isinstance(error, (httpx.TransportError, OSError, *Unavailable))
 
 
 async def through_outages(what: str, call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call again and again while the server is away."""
+    """Make a call again and again while who should answer it is away."""
     waiting = False
     while True:
         try:
@@ -34,6 +36,6 @@ async def through_outages(what: str, call: Callable[[], Awaitable[T]]) -> T:
             if not is_outage(error):
                 raise
             if not waiting:
-                _log.warning("Prefect is away; %s waits for it.", what)
+                _log.warning("Nobody answers; %s waits: %s", what, error)
                 waiting = True
             await asyncio.sleep(RETRY_SECONDS)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import anyio.abc
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Abort, ObjectNotFound
-from prefect.states import Crashed, Pending
+from prefect.states import Crashed
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
@@ -40,7 +41,7 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
     name
         Name in Prefect's UI.
     identity
-        `host:pid:boot`, written on every run this process takes: how the next process recognizes
+        `host:pid:boot`, by which this process claims attempts: how the next process recognizes
         runs of one that died.
     given
         What flows get from this process.
@@ -78,9 +79,10 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
     def tell(self, flow_run_id: UUID, flow_run: FlowRun | None) -> None:
         """This run waits for the pool; where that is known, it looks like this."""
-        # Prefect would let a finished run begin once more: late news of one is checked first.
-        self._told[flow_run_id] = None if flow_run_id in self._begun else flow_run
-        self._woken.set()
+        # Prefect calls a run waiting until it has heard that it runs.
+        if flow_run_id not in self._begun:
+            self._told[flow_run_id] = flow_run
+            self._woken.set()
 
     async def serve(self) -> None:
         """Poll whenever woken, and keep the pool's worker known to Prefect, until `close`.
@@ -159,6 +161,8 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
                 self._told.pop(flow_run_id, None)
 
     def _begin(self, flow_run: FlowRun) -> bool:
+        if flow_run.id in self._begun:
+            return False
         try:
             request = CalculationRequest.model_validate(flow_run.parameters["request"])
         except (KeyError, ValueError) as error:
@@ -179,9 +183,10 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
     async def _run_and_release(self, flow_run: FlowRun) -> None:
         try:
             active = self.active[flow_run.id]
+            if not await self._claim(active):
+                _log.info("Run %s was not ours to run", flow_run.name)
+                return
             async with active.kept_alive():
-                if not await self._claim(flow_run):
-                    return
                 if active.stop_reason is None:
                     await self.run(flow_run)
                 else:
@@ -196,25 +201,17 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
             del self.active[flow_run.id]
             self._woken.set()
 
-    async def _claim(self, flow_run: FlowRun) -> bool:
-        """Move the run to Pending and write our name on it; says whether it is ours."""
-        state = await through_outages(
-            f"Pending of {flow_run.name}",
-            lambda: propose_state(self.client, Pending(), flow_run_id=flow_run.id),
-        )
-        if not state.is_pending():
-            return False
-        flow_run.state, flow_run.state_type, flow_run.state_name = state, state.type, state.name
-        # The run does not wait for its name: without one it is known to be of this machine's worker.
-        self._keep(asyncio.create_task(self._sign(flow_run)))
-        return True
+    async def _claim(self, active: ActiveRun) -> bool:
+        """Take the run's attempt in the database; says whether it is ours.
 
-    async def _sign(self, flow_run: FlowRun) -> None:
-        with suppress(ObjectNotFound):
-            await through_outages(
-                f"the name on {flow_run.name}",
-                lambda: self.client.update_flow_run(flow_run.id, infrastructure_pid=self._identity),
-            )
+        Prefect is told while the stage is on its way: of what it would refuse, such as a run that was
+        cancelled, the database knows as well, or hears before the result does.
+        """
+        claim = partial(self._given.database.claim, active.request, self._identity)
+        answer = await through_outages(f"the claim of {active.key}", lambda: asyncio.to_thread(claim))
+        if answer == "stop":
+            active.stop("the task was cancelled or timed out")
+        return answer != "fenced"
 
     async def _give_up(self, flow_run: FlowRun, reason: str) -> None:
         """End a run that could not be run, unless it has ended."""

@@ -70,7 +70,7 @@ class ActiveRun:
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncIterator[None]:
-        """Tell the database that this process has the run, also while Prefect is away before its start."""
+        """Go on telling the database that this process has the run it claimed."""
         heartbeat = asyncio.create_task(self._heartbeat())
         try:
             yield
@@ -93,10 +93,10 @@ class ActiveRun:
 
     async def _heartbeat(self) -> None:
         while True:
+            await asyncio.sleep(self.given.settings.scheduling.heartbeat_seconds)
             with suppress(*Unavailable):
                 answer = await asyncio.to_thread(self.given.database.heartbeat, self.request, "flow")
                 if answer == "stop":
                     self.stop("the task was cancelled or timed out")
                 elif answer == "fenced":
                     self.stop("a newer attempt has taken over", crash=True)
-            await asyncio.sleep(self.given.settings.scheduling.heartbeat_seconds)

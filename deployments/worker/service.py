@@ -10,13 +10,14 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 import httpx
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import AsyncClientContext
 
 from deployments.prefect_setup import ensure, ensure_slots, pool_name
 from deployments.pulse import Pulse, tell_systemd
 from deployments.worker.host_guard import HostGuard
-from deployments.worker.leftovers import close_leftovers, left_on_this_machine, runs_in
+from deployments.worker.leftovers import OPEN_STATES, close_runs, runs_in, was_left
 from deployments.worker.model_validator import ModelValidator
 from deployments.worker.notifications import listen
 from deployments.worker.outage import is_outage, through_outages
@@ -65,10 +66,7 @@ class WorkerService:
             client = context.client
             set_up = ensure if self._settings.compute.first_slot == 0 else ensure_slots
             await through_outages("the pool worker", lambda: set_up(self._settings, client))
-            await through_outages(
-                "closing leftovers",
-                lambda: close_leftovers(client, list(self._workers), left_on_this_machine(self._identity)),
-            )
+            await through_outages("closing leftovers", lambda: self._close_leftovers(client))
             helpers = [
                 asyncio.create_task(self._listen()),
                 asyncio.create_task(self._watch_prefect(context)),
@@ -88,6 +86,12 @@ class WorkerService:
         with suppress(*Unavailable):
             self._database.worker_left(socket.gethostname(), os.getpid())
         self._database.close()
+
+    async def _close_leftovers(self, client: PrefectClient) -> None:
+        """End what an earlier process of this machine held; of what it claimed last Prefect may not know."""
+        runs = await runs_in(client, list(self._workers), (StateType.SCHEDULED, *OPEN_STATES))
+        claimants = await asyncio.to_thread(self._database.claimants, [run.id for run in runs])
+        await close_runs(client, [run for run in runs if was_left(run, claimants.get(run.id))])
 
     async def _reach_server(self) -> None:
         async with httpx.AsyncClient(verify=self._settings.prefect.verify) as http:

@@ -208,6 +208,8 @@ class TaskAttempt(Base):
     bound_ahead: Mapped[bool] = mapped_column(server_default=text("false"))
     flow_run_id: Mapped[UUID | None]
     """Null between the commit of the placement and Prefect's answer; replayed after a crash."""
+    worker: Mapped[str | None]
+    """The pool worker that claimed it, `host:pid:boot`."""
     created_at: Mapped[CreatedAt]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -43,18 +43,23 @@ class Criterion:
 
 
 def attribute_setbacks(watch: Watch, strikes: list[Followed]) -> int:
-    """Write each lost attempt to the strike before it; answers how many tasks one strike hit twice."""
+    """Write each lost attempt to the strike before it; answers how many tasks one strike interrupted twice.
+
+    An attempt that was taken back before it began, because another GPU came free first, lost nothing.
+    """
     rows = watch.insist(
-        "SELECT task_id, at, attempt - 1 AS attempt, reason FROM task_history"
-        " WHERE to_status = 'QUEUED' AND from_status IN ('ASSIGNED', 'RUNNING') ORDER BY id"
+        "SELECT h.task_id, h.at, a.attempt, h.reason,"
+        " coalesce(a.started_at, a.flow_heartbeat_at) IS NOT NULL AS began"
+        " FROM task_history h JOIN task_attempts a ON a.task_id = h.task_id AND a.attempt = h.attempt - 1"
+        " WHERE h.to_status = 'QUEUED' AND h.from_status IN ('ASSIGNED', 'RUNNING') ORDER BY h.id"
     )
-    hits: Counter[tuple[int, str]] = Counter()
+    interruptions: Counter[tuple[int, str]] = Counter()
     for row in rows:
         before = [strike for strike in strikes if strike.at <= row["at"]]
         if before:
             before[-1].set_back.append(f"{row['task_id']}:{row['attempt']}: {row['reason']}")
-            hits[before[-1].number, row["task_id"]] += 1
-    return sum(count > 1 for count in hits.values())
+            interruptions[before[-1].number, row["task_id"]] += row["began"]
+    return sum(count > 1 for count in interruptions.values())
 
 
 def judge(
@@ -99,7 +104,7 @@ def judge(
         ),
         Criterion("no attempt holds a GPU afterwards", str(held), held == 0),
         Criterion("no run is open in Prefect afterwards", str(open_runs), open_runs == 0),
-        Criterion("tasks that one strike set back more than once", str(twice), twice == 0),
+        Criterion("tasks that one strike interrupted more than once", str(twice), twice == 0),
         Criterion("median recovery", f"{median:.1f} s (< {MEDIAN_SECONDS:.0f} s)", median < MEDIAN_SECONDS),
         Criterion("worst recovery", f"{worst:.1f} s (< {WORST_SECONDS:.0f} s)", worst < WORST_SECONDS),
     ]

@@ -21,7 +21,7 @@ import psycopg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
-from prefect.states import Completed, Pending, Running
+from prefect.states import Completed, Running
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
@@ -154,11 +154,10 @@ class PlayedSlots:
         key = f"{request.task_id}:{request.attempt}"
         attempt = (request.task_id, request.attempt)
         async with self._devices[request.gpu_id]:
-            await self._tell(key, flow_run_id, StateType.PENDING)
+            await self._call("SELECT attempt_claim(%s, %s, 'bench')", *attempt)
             announcing = asyncio.create_task(self._tell(key, flow_run_id, StateType.RUNNING))
             self._current[request.gpu_id] = request
             start = time.monotonic()
-            await self._call("SELECT attempt_heartbeat(%s, %s, 'flow')", *attempt)
             await self._call("SELECT attempt_report(%s, %s, NULL, %s)", *attempt, Jsonb(_lines(request)))
             await asyncio.sleep(max(0.0, self.task_seconds - (time.monotonic() - start)))
             self._intervals.append((start, time.monotonic()))
@@ -194,7 +193,7 @@ def _lines(request: CalculationRequest) -> list[dict[str, object]]:
 
 
 def _by_prefect(client: PrefectClient) -> Tell:
-    states = {StateType.PENDING: Pending, StateType.RUNNING: Running, StateType.COMPLETED: Completed}
+    states = {StateType.RUNNING: Running, StateType.COMPLETED: Completed}
 
     async def tell(key: str, flow_run_id: UUID, state: StateType) -> None:
         await client.set_flow_run_state(flow_run_id, states[state]())
@@ -204,8 +203,6 @@ def _by_prefect(client: PrefectClient) -> Tell:
 
 def _by_notification(pool: AsyncConnectionPool) -> Tell:
     async def tell(key: str, flow_run_id: UUID, state: StateType) -> None:
-        if state is StateType.PENDING:
-            return
         async with pool.connection() as connection:
             news = f"{key} {state.value} {flow_run_id}"
             await connection.execute("SELECT pg_notify('mofsim_bench', %s)", [news])

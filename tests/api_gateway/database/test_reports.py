@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -52,6 +53,32 @@ def queue_again(sql: Sql, task_id: str) -> None:
     sql.run("UPDATE tasks SET status = 'QUEUED', attempt = attempt + 1 WHERE id = %s", task_id)
 
 
+def test_an_attempt_belongs_to_the_worker_that_claims_it_first(sql: Sql, database_url: str) -> None:
+    task_id, run_id = insert_task(sql, "QUEUED"), uuid4()
+    sql.bind(task_id)
+    sql.run("UPDATE task_attempts SET flow_run_id = %s WHERE task_id = %s", run_id, task_id)
+
+    def claim(worker: str) -> Any:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            return connection.execute("SELECT attempt_claim(%s, 1, %s)", [task_id, worker]).fetchone()[0]
+
+    workers = [f"elsewhere:{number}:boot" for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = dict(zip(workers, threads.map(claim, workers), strict=True))
+    (winner,) = (worker for worker, answer in answers.items() if answer == "go")
+    assert set(answers.values()) == {"go", "fenced"}
+    assert sql.attempt(task_id)["flow_heartbeat_at"] is not None
+    assert claim(winner) == "go", "whose answer was lost asks again"
+    held = sql.rows("SELECT * FROM attempt_workers(%s)", [run_id, uuid4()])
+    assert held == [{"flow_run_id": run_id, "worker": winner}]
+
+
+def test_what_must_stop_is_not_claimed(sql: Sql, task_id: str) -> None:
+    request_stop(sql, task_id)
+    assert sql.call("attempt_claim", task_id, 1, "here:1:boot") == "stop"
+    assert sql.attempt(task_id)["worker"] is None
+
+
 def test_a_heartbeat_stamps_its_source_and_is_told_to_go_on(sql: Sql, task_id: str) -> None:
     assert sql.call("attempt_heartbeat", task_id, 1, "flow") == "go"
     assert sql.attempt(task_id)["flow_heartbeat_at"] is not None
@@ -76,6 +103,7 @@ def test_a_zombie_can_write_nothing(sql: Sql, task_id: str, how: str) -> None:
         task_id = "task_unknown"
     before = sql.rows("SELECT * FROM tasks"), sql.rows("SELECT * FROM task_attempts")
 
+    assert sql.call("attempt_claim", task_id, 1, "here:1:boot") == "fenced"
     assert sql.call("attempt_heartbeat", task_id, 1, "flow") == "fenced"
     assert sql.call("attempt_report", task_id, 1, {"percentage": 50}, [LINE]) == "fenced"
     assert sql.call("attempt_result", task_id, 1, {"converged": True}, []) == "fenced"

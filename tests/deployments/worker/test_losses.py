@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from typing import Any
 
 import distributed
@@ -51,6 +52,37 @@ def test_a_killed_worker_leaves_no_run_behind_that_blocks_its_pool(execution: Ex
     execution.requeue(request)
     execution.start_worker()
     assert execution.end_of(request, START_SECONDS)["state"]["type"] == "CRASHED"
+    assert_the_slot_works(execution)
+
+
+def test_what_a_worker_had_claimed_when_it_died_is_closed_by_the_next(execution: Execution) -> None:
+    execution.processes["worker"].kill()
+    execution.end("worker")
+    request = execution.submit(SALT)
+    claimed = execution.one(
+        "SELECT attempt_claim(%s, 1, %s)", request.task_id, f"{socket.gethostname()}:1:boot"
+    )
+    assert (claimed, execution.state(request)) == ("go", "SCHEDULED")
+    execution.start_worker()
+    assert execution.end_of(request, START_SECONDS)["state"]["type"] == "CRASHED"
+    assert_the_slot_works(execution)
+
+
+def test_what_another_machine_s_worker_has_claimed_is_left_to_it(execution: Execution) -> None:
+    execution.processes["worker"].kill()
+    execution.end("worker")
+    request = execution.submit(SALT)
+    assert execution.one("SELECT attempt_claim(%s, 1, 'elsewhere:1:boot')", request.task_id) == "go"
+    execution.start_worker()
+    refused = f"Run {request.task_id}:1 was not ours to run"
+    log = execution.settings.log_dir / "worker.log"
+    wait_until(lambda: refused in log.read_text(), START_SECONDS, "the refusal")
+    run = execution.flow_run(request)
+    assert run["state"]["type"] == "SCHEDULED"
+    # Until the gateway closes it, it goes before all others of its pool.
+    execution.api.post(
+        f"/flow_runs/{run['id']}/set_state", json={"state": {"type": "CRASHED"}}
+    ).raise_for_status()
     assert_the_slot_works(execution)
 
 
