@@ -2,7 +2,7 @@
 
 What `./mofsim deploy` makes in Prefect. `prefect.yaml` declares the same for people who use
 Prefect's own command line; a test holds both together. What is there already is left as it is, so
-that every part may call this when it starts.
+that every part may call this when it starts; only the backup goes when it has no folder any more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
@@ -122,6 +122,10 @@ async def ensure(settings: Settings, client: PrefectClient) -> None:
     """Make the pools, queues, deployments and automations that are missing, as these settings ask."""
     await ensure_slots(settings, client)
     await ensure_deployments(maintenance_specs(settings), client)
+    if settings.backup.folder is None:
+        with suppress(ObjectNotFound):
+            backup = await client.read_deployment_by_name(f"{BACKUP_FLOW}/{MAINTENANCE_POOL}")
+            await client.delete_deployment(backup.id)
     await ensure_automations(settings, client)
 
 

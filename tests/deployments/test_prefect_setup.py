@@ -15,6 +15,8 @@ from prefect.client.orchestration import PrefectClient
 
 from deployments.environment import client_environment
 from deployments.prefect_setup import (
+    BACKUP_FLOW,
+    CARE_FLOWS,
     QUEUES,
     DeploymentSpec,
     deployment_specs,
@@ -22,6 +24,7 @@ from deployments.prefect_setup import (
     ensure_slots,
     load_flow,
 )
+from deployments.stack.parts import MAINTENANCE_POOL
 from mof_benchmark.schemas import TaskType
 from mofsim_settings import BackupSettings, ComputeSettings, GatewaySettings, Settings
 from tests.fixtures.execution import Execution
@@ -124,6 +127,21 @@ def test_setting_up_again_changes_nothing_and_keeps_what_operators_did(
         assert lasting(objects(execution)) == lasting(before)
     finally:
         execution.api.patch(f"/automations/{muted['id']}", json={"enabled": True}).raise_for_status()
+
+
+def test_the_backup_goes_with_its_folder(execution: Execution, tmp_path: Path) -> None:
+    def chores() -> set[str]:
+        names = {flow["id"]: flow["name"] for flow in execution.api.post("/flows/filter", json={}).json()}
+        return {
+            names[one["flow_id"]]
+            for one in objects(execution)["deployments"]
+            if one["name"] == MAINTENANCE_POOL
+        }
+
+    set_up(execution.settings.model_copy(update={"backup": BackupSettings(folder=tmp_path)}))
+    assert chores() == {BACKUP_FLOW, *CARE_FLOWS}
+    set_up(execution.settings)
+    assert chores() == {*CARE_FLOWS}
 
 
 def test_a_further_machine_leaves_chores_and_alerts_to_the_first(execution: Execution) -> None:
