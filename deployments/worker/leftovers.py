@@ -1,4 +1,4 @@
-"""Runs that a dead worker left Pending or Running would block their pools for ever.
+"""Runs that a dead worker left open would block their pools for ever.
 
 (https://github.com/PrefectHQ/prefect/issues/16746, 17628, 7239)
 """

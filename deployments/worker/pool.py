@@ -204,8 +204,8 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
     async def _claim(self, active: ActiveRun) -> bool:
         """Take the run's attempt in the database; says whether it is ours.
 
-        Prefect is told while the stage is on its way: of what it would refuse, such as a run that was
-        cancelled, the database knows as well, or hears before the result does.
+        Prefect is told while the stage is on its way. Where the task was stopped meanwhile, this claim or
+        the stage's next report is refused.
         """
         claim = partial(self._given.database.claim, active.request, self._identity)
         answer = await through_outages(f"the claim of {active.key}", lambda: asyncio.to_thread(claim))

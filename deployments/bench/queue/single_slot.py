@@ -1,4 +1,8 @@
-"""Short tasks on one slot of a real stack against the bare loop of force calls."""
+"""Short tasks on one slot of a real stack against bare loops of force calls.
+
+Two loops: that of the model as its package gives it, which a user would write and which has the goal, and
+that of our own accelerated one (`docs/decisions/0024-a-task-is-a-run.md`).
+"""
 
 from __future__ import annotations
 
@@ -64,17 +68,19 @@ def _of_structure(
     what = f"{count} single points of {structure} ({len(builtin.build(structure))} atoms)"
     note = "real stack, one slot; from the start of the first task to the end of the last"
     return [
-        Figure(f"{what}: a bare call", 1000 * ours, "ms", note=note),
-        Figure(f"{what}: a bare call of the plain model", 1000 * plain, "ms", note=note),
+        Figure(f"{what}: a bare call, fused model", 1000 * ours, "ms", note=note),
+        Figure(f"{what}: a bare call, the package's own model", 1000 * plain, "ms", note=note),
         Figure(f"{what}: a task", 1000 * seconds, "ms", note=note),
         Figure(
-            f"{what}: of the bare loop's rate",
-            100 * ours / seconds,
+            f"{what}: of the rate of a bare loop with the package's own model",
+            100 * plain / seconds,
             "%",
             at_least=GOAL_PERCENT if with_goal else None,
             note=note,
         ),
-        Figure(f"{what}: of the plain bare loop's rate", 100 * plain / seconds, "%", note=note),
+        Figure(
+            f"{what}: of the rate of a bare loop with the fused model", 100 * ours / seconds, "%", note=note
+        ),
     ]
 
 
