@@ -9,6 +9,7 @@ that was never stopped.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ from mof_benchmark.monitor import Monitor
 from mof_benchmark.schemas.stability import NptSettings, NvtSettings
 from mof_benchmark.units import BAR_TO_EV_A3, EV_A3_TO_GPA, GPA_TO_EV_A3
 
+CHECKPOINT_SECONDS = 30.0
+"""At least as often is a checkpoint written: steps of a large framework may take seconds each."""
 TYPICAL_BULK_MODULUS_GPA = 20.0
 """Sets the coupling strength of the Berendsen and Melchionna barostats; of a MOF's order."""
 EXPLODED_TEMPERATURE_FACTOR = 20.0
@@ -103,7 +106,8 @@ def run_dynamics(
     With the files of an earlier, interrupted attempt in `resume`, the run continues from its
     checkpoint; the frames that checkpoint counts are copied into the new trajectory. `fix_center`
     keeps Langevin's noise from moving the whole, as the published protocol has it; the ensemble is
-    then not quite that of the temperature.
+    then not quite that of the temperature. A checkpoint is written every `checkpoint_interval` steps,
+    every `CHECKPOINT_SECONDS` and at the end.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def run_dynamics(
     UnphysicalError
         Temperature or volume left every sensible range; the files so far are kept.
     StoppedError
-        From the monitor; a checkpoint was just written.
+        From the monitor.
     """
     if settings.dynamics == MELCHIONNA and not np.allclose(atoms.cell.array, np.triu(atoms.cell.array)):
         calculator = atoms.calc
@@ -127,15 +131,19 @@ def run_dynamics(
         series, frames, reference_volume = _restore(resume.checkpoint, integrator, generator)
         monitor.log("INFO", f"{stage} continues from step {integrator.nsteps}", step=integrator.nsteps)
     trajectory = _continued_trajectory(files.trajectory, resume, frames)
+    saved = time.monotonic()
 
     def after_step() -> None:
+        nonlocal saved
         step = integrator.nsteps
         if step % trajectory_interval == 0:
             trajectory.write(atoms)
         if step % sample_interval == 0 or step == settings.steps:
             series.append(step, atoms)
-        if step and (step % checkpoint_interval == 0 or step == settings.steps):
+        late = time.monotonic() - saved >= CHECKPOINT_SECONDS
+        if step and (late or step % checkpoint_interval == 0 or step == settings.steps):
             _save(files.checkpoint, integrator, generator, series, len(trajectory), reference_volume)
+            saved = time.monotonic()
         temperature = float(atoms.get_temperature())
         volume = float(atoms.get_volume())
         _check_sane(stage, step, temperature, settings.temperature_K, volume / reference_volume)

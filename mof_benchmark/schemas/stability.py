@@ -54,7 +54,9 @@ class StabilityParameters(CalculationParameters):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of velocities and thermostat noise.")
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repeats of the cell.")
     trajectory_interval: int = Field(100, ge=1, description="Steps between trajectory frames.")
-    checkpoint_interval: int = Field(500, ge=1, description="Steps between checkpoints.")
+    checkpoint_interval: int = Field(
+        500, ge=1, description="Most steps between checkpoints; there is one every 30 s, too."
+    )
 
     @model_validator(mode="after")
     def _supercell_is_one(self) -> StabilityParameters:

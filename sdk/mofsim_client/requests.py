@@ -253,7 +253,7 @@ class Stability(Submission[StabilityResult]):
     trajectory_interval
         Steps between trajectory frames.
     checkpoint_interval
-        Steps between checkpoints.
+        Most steps between checkpoints; there is one every 30 s, too.
     """
 
     task_type = "stability"

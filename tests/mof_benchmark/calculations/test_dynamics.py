@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 from ase.io.trajectory import Trajectory
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
+from mof_benchmark.calculations import dynamics
 from mof_benchmark.calculations.dynamics import RunFiles, Series, run_dynamics, upper_triangular
 from mof_benchmark.errors import StoppedError, UnphysicalError
 from mof_benchmark.monitor import SilentMonitor
@@ -20,12 +21,14 @@ from mof_benchmark.schemas.stability import NptSettings, NvtSettings
 
 
 class StopAt(SilentMonitor):
-    """Asks to stop at one step, as a cancelled task's monitor does."""
+    """Keeps the steps it was told, and asks to stop at one, as a cancelled task's monitor does."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int | None = None) -> None:
         self.at = step
+        self.steps: list[int] = []
 
     def step(self, stage: str, current: int, total: int | None, **values: float) -> None:
+        self.steps.append(current)
         if current == self.at:
             raise StoppedError
 
@@ -87,6 +90,21 @@ def test_an_interrupted_run_gives_the_trajectory_of_one_never_stopped(settings: 
     with Trajectory(tmp_path / "whole/run.traj") as a, Trajectory(tmp_path / "second/run.traj") as b:
         assert len(a) == len(b) == 7
         assert all(np.allclose(x.positions, y.positions, atol=1e-11) for x, y in zip(a, b, strict=True))
+
+
+def test_where_steps_are_slow_a_checkpoint_comes_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = NvtSettings(steps=30)
+    whole, _ = run(settings, tmp_path / "whole")
+    monkeypatch.setattr(dynamics, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(StoppedError):
+        run(settings, tmp_path / "first", monitor=StopAt(17), checkpoint_interval=1000)
+    monkeypatch.undo()
+    rest = StopAt()
+    resumed, _ = run(settings, tmp_path / "second", resume=files(tmp_path / "first"), monitor=rest)
+    assert rest.steps == list(range(18, 31))
+    assert np.allclose(resumed.positions, whole.positions, rtol=0, atol=1e-11)
 
 
 def test_langevin_dynamics_reaches_its_temperature(tmp_path: Path) -> None:
