@@ -6,7 +6,6 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 from psycopg import Connection, OperationalError
-from psycopg.errors import UndefinedFunction
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -15,8 +14,8 @@ from mof_benchmark.schemas import CalculationRequest
 Answer = Literal["go", "stop", "fenced"]
 """`stop`: cancelled or timed out; `fenced`: another attempt has taken over, nothing was written."""
 
-Unavailable = (OperationalError, PoolTimeout, UndefinedFunction)
-"""What every call raises while the database is away, or waits for its gateway to upgrade it."""
+Unavailable = (OperationalError, PoolTimeout)
+"""What every call raises while the database is away."""
 CONNECT: dict[str, Any] = {
     "connect_timeout": 2,
     # A machine that was cut off must find its old connections dead, not wait for them.

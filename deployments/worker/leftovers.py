@@ -59,6 +59,7 @@ def was_left(run: FlowRun, claimant: str | None) -> bool:
         The pool worker that claimed its attempt (`host:pid:boot`), if any did.
     """
     if claimant is None:
+        # Whoever held an open one left no trace with us; one that waits is nobody's yet.
         return run.state is None or not run.state.is_scheduled()
     return _host_and_pid(claimant)[0] == socket.gethostname()
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import httpx
 from prefect.exceptions import PrefectHTTPStatusError
+from psycopg.errors import UndefinedFunction
 
 from tasks.database import Unavailable
 
@@ -23,7 +24,8 @@ def is_outage(error: BaseException) -> bool:
     """Whether a failed call says that who should answer is away, rather than that the call is wrong."""
     if isinstance(error, (httpx.HTTPStatusError, PrefectHTTPStatusError)):
         return error.response.status_code >= 500 or error.response.status_code in (408, 429)
-    return isinstance(error, (httpx.TransportError, OSError, *Unavailable))
+    # A function that is missing comes with the upgrade that the gateway makes when it starts.
+    return isinstance(error, (httpx.TransportError, OSError, *Unavailable, UndefinedFunction))
 
 
 async def through_outages(what: str, call: Callable[[], Awaitable[T]]) -> T:

@@ -46,8 +46,7 @@ def test_a_host_whose_device_is_lost_to_it_makes_way_for_another(execution: Exec
 
 def test_a_killed_worker_leaves_no_run_behind_that_blocks_its_pool(execution: Execution) -> None:
     request = begin_long_run(execution)
-    execution.processes["worker"].kill()
-    execution.end("worker")
+    execution.kill("worker")
     assert execution.state(request) == "RUNNING"
     execution.requeue(request)
     execution.start_worker()
@@ -56,8 +55,7 @@ def test_a_killed_worker_leaves_no_run_behind_that_blocks_its_pool(execution: Ex
 
 
 def test_what_a_worker_had_claimed_when_it_died_is_closed_by_the_next(execution: Execution) -> None:
-    execution.processes["worker"].kill()
-    execution.end("worker")
+    execution.kill("worker")
     request = execution.submit(SALT)
     claimed = execution.one(
         "SELECT attempt_claim(%s, 1, %s)", request.task_id, f"{socket.gethostname()}:1:boot"
@@ -69,8 +67,7 @@ def test_what_a_worker_had_claimed_when_it_died_is_closed_by_the_next(execution:
 
 
 def test_what_another_machine_s_worker_has_claimed_is_left_to_it(execution: Execution) -> None:
-    execution.processes["worker"].kill()
-    execution.end("worker")
+    execution.kill("worker")
     request = execution.submit(SALT)
     assert execution.one("SELECT attempt_claim(%s, 1, 'elsewhere:1:boot')", request.task_id) == "go"
     execution.start_worker()
@@ -86,10 +83,22 @@ def test_what_another_machine_s_worker_has_claimed_is_left_to_it(execution: Exec
     assert_the_slot_works(execution)
 
 
+def test_a_worker_waits_for_a_database_that_is_not_upgraded_yet(execution: Execution) -> None:
+    execution.kill("worker")
+    log = execution.settings.log_dir / "worker.log"
+    said = log.read_text().count("closing leftovers waits")
+    execution.database.execute("ALTER FUNCTION attempt_workers(uuid[]) RENAME TO not_yet")
+    try:
+        execution.start_worker()
+        wait_until(lambda: log.read_text().count("closing leftovers waits") > said, START_SECONDS, "the wait")
+    finally:
+        execution.database.execute("ALTER FUNCTION not_yet(uuid[]) RENAME TO attempt_workers")
+    assert_the_slot_works(execution)
+
+
 def test_a_killed_prefect_server_loses_no_end_of_a_run(execution: Execution) -> None:
     request = begin_long_run(execution, max_steps=300)
-    execution.processes["prefect"].kill()
-    execution.end("prefect")
+    execution.kill("prefect")
     execution.start_prefect()
     wait_until(lambda: execution.result(request) is not None, 60, "the result")
     assert execution.end_of(request)["state"]["type"] == "COMPLETED"
@@ -98,8 +107,7 @@ def test_a_killed_prefect_server_loses_no_end_of_a_run(execution: Execution) -> 
 
 def test_a_killed_scheduler_fails_the_run_transiently_and_the_slot_comes_back(execution: Execution) -> None:
     request = begin_long_run(execution)
-    execution.processes["scheduler"].kill()
-    execution.end("scheduler")
+    execution.kill("scheduler")
     execution.start_scheduler()
     assert execution.end_of(request)["state"]["type"] == "FAILED"
     error = execution.error(request)
@@ -110,8 +118,7 @@ def test_a_killed_scheduler_fails_the_run_transiently_and_the_slot_comes_back(ex
 def test_a_run_that_begins_while_the_scheduler_is_away_waits_for_it_and_for_the_host(
     execution: Execution,
 ) -> None:
-    execution.processes["scheduler"].kill()
-    execution.end("scheduler")
+    execution.kill("scheduler")
     wait_until(lambda: not execution.slot()["ok"], 60, "a slot that no stage can reach")
     request = execution.submit(SALT)
     wait_until(lambda: execution.state(request) == "RUNNING", 60, "the run's start")
