@@ -24,9 +24,10 @@ from mofsim_client import (
     SystemStatus,
     TaskInfo,
 )
-from mofsim_client.top import Picture, Top
+from mofsim_client.top import Picture, Top, _app
 from mofsim_client.top import _words as words
 from mofsim_client.top._dialogs import ChooseModel
+from mofsim_client.top._picture import look
 from mofsim_client.top._rows import Rows
 from textual.pilot import Pilot
 from textual.widgets import OptionList, RichLog, Static
@@ -209,6 +210,29 @@ def test_a_filter_leaves_the_tasks_that_have_its_words(in_utc: None) -> None:
 )
 def test_a_time_span_is_short(seconds: float | None, text: str) -> None:
     assert words.span(seconds) == text
+
+
+def test_an_answer_that_comes_when_the_screen_is_gone_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def session() -> None:
+        app = Top(AsyncMOFSimClient("http://127.0.0.1:1", "key", max_retries=0), every_seconds=0.2)
+        came = False
+
+        async def late(client: AsyncMOFSimClient) -> Picture:
+            nonlocal came
+            head = app.query_one("#head")
+            try:
+                return await look(client)
+            finally:
+                while head.is_attached:
+                    await asyncio.sleep(0.001)
+                came = True
+
+        monkeypatch.setattr(_app, "look", late)
+        async with app.run_test():
+            pass
+        assert came
+
+    asyncio.run(session())
 
 
 def use(gateway_url: str, key: str, story: Callable[[Top, Pilot[None]], Coroutine[Any, Any, None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -149,10 +150,14 @@ class Top(App[None]):
             try:
                 picture = await look(self._client)
             except MOFSimError as error:
-                self.show_outage(time.monotonic() - answered, str(error))
+                show = partial(self.show_outage, time.monotonic() - answered, str(error))
             else:
                 answered = time.monotonic()
-                self.show(picture)
+                show = partial(self.show, picture)
+            if not self.is_running:
+                # The answer came while the screen was being taken down.
+                return
+            show()
             await asyncio.sleep(every_seconds)
 
     def show_outage(self, seconds: float, reason: str) -> None:
@@ -249,6 +254,8 @@ class Top(App[None]):
         while True:
             try:
                 async for event in self._client.stream_events(task_id, last_id):
+                    if not self.is_running:
+                        return
                     last_id = event.id or last_id
                     self._take(event)
                 return
